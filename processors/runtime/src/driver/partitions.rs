@@ -1,0 +1,128 @@
+//! The partitions that a stage has now, each with its window.
+
+use std::collections::HashMap;
+
+use super::task::AssignmentId;
+use crate::record::{Position, TopicPartition};
+use crate::window::{Tracked, Window};
+
+/// An assigned partition.
+#[derive(Debug)]
+pub(super) struct Assigned {
+    pub(super) partition: TopicPartition,
+    pub(super) window: Window,
+    /// Records in a batch that is under way.
+    pub(super) working: usize,
+    /// Records that are through and wait for their commit.
+    pub(super) waiting: usize,
+    /// It is to be given back: nothing new is started.
+    pub(super) leaving: bool,
+    /// Its intake stands still because its window is full.
+    pub(super) full: bool,
+    committed: i64,
+}
+
+impl Assigned {
+    /// Nothing of it is under way or waits for a commit.
+    pub(super) fn is_drained(&self) -> bool {
+        self.working == 0 && self.waiting == 0
+    }
+
+    /// Whether the position is another than the committed one.
+    pub(super) fn has_moved(&self) -> bool {
+        self.window.position() > self.committed
+    }
+
+    /// What to commit.
+    pub(super) fn position(&self) -> Position {
+        Position { partition: self.partition.clone(), offset: self.window.position(), metadata: self.window.metadata() }
+    }
+}
+
+/// All assigned partitions.
+#[derive(Debug, Default)]
+pub(super) struct Partitions {
+    by_id: HashMap<AssignmentId, Assigned>,
+    ids: HashMap<TopicPartition, AssignmentId>,
+    next_id: u64,
+}
+
+impl Partitions {
+    /// Takes a partition over where the group left it. Metadata that cannot be read is as good as none: its
+    /// records are done again, which is harmless.
+    pub(super) fn assign(&mut self, position: Position) {
+        let window = Window::restore(position.offset, &position.metadata).unwrap_or_else(|error| {
+            let partition = &position.partition;
+            tracing::warn!(%partition, offset = position.offset, %error, "finished records above the position are done again");
+            Window::new(position.offset)
+        });
+        let id = AssignmentId(self.next_id);
+        self.next_id += 1;
+        if let Some(earlier) = self.ids.insert(position.partition.clone(), id) {
+            self.by_id.remove(&earlier);
+        }
+        let assigned = Assigned {
+            partition: position.partition,
+            window,
+            working: 0,
+            waiting: 0,
+            leaving: false,
+            full: false,
+            committed: position.offset,
+        };
+        self.by_id.insert(id, assigned);
+    }
+
+    pub(super) fn id(&self, partition: &TopicPartition) -> Option<AssignmentId> {
+        self.ids.get(partition).copied()
+    }
+
+    pub(super) fn get(&self, id: AssignmentId) -> Option<&Assigned> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: AssignmentId) -> Option<&mut Assigned> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// Whether the partition is ours, and not about to be given back.
+    pub(super) fn is_staying(&self, id: AssignmentId) -> bool {
+        self.by_id.get(&id).is_some_and(|assigned| !assigned.leaving)
+    }
+
+    /// Takes an offset in; whether it is to be done.
+    pub(super) fn track(&mut self, id: AssignmentId, offset: i64) -> bool {
+        let assigned = self.by_id.get_mut(&id);
+        assigned.is_some_and(|assigned| !assigned.leaving && assigned.window.track(offset) == Tracked::New)
+    }
+
+    pub(super) fn reach_end(&mut self, partition: &TopicPartition, offset: i64) {
+        if let Some(assigned) = self.id(partition).and_then(|id| self.by_id.get_mut(&id)) {
+            assigned.window.reach_end(offset);
+        }
+    }
+
+    /// The partition is another's now; what comes back of it later counts for nothing.
+    pub(super) fn remove(&mut self, partition: &TopicPartition) {
+        if let Some(id) = self.ids.remove(partition) {
+            self.by_id.remove(&id);
+        }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Assigned> {
+        self.by_id.values()
+    }
+
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Assigned> {
+        self.by_id.values_mut()
+    }
+
+    /// The log took these positions.
+    pub(super) fn committed(&mut self, positions: &[Position]) {
+        for position in positions {
+            if let Some(assigned) = self.id(&position.partition).and_then(|id| self.by_id.get_mut(&id)) {
+                assigned.committed = assigned.committed.max(position.offset);
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The runtime of all stages: one driver over the log port, so that a stage is a function and nothing else.
+//!
+//! ```text
+//!              events                    records                      batches
+//!   log ────────────────► driver ─► window (per partition) ─► lanes (per key) ─► stage
+//!    ▲                      ▲                                                     │
+//!    └── one commit: outputs, dead letters, progress, positions ◄── outbox ◄──────┘ outcomes
+//! ```
+//!
+//! The rules that are hard to get right are plain values without I/O, clock or thread: [`window`], [`lanes`],
+//! [`batch`], [`retry`], [`limiter`], [`breaker`]. [`driver`] holds them and turns events into actions;
+//! [`log`] has the port and its two adapters. The runtime knows no stage.
+
+pub mod batch;
+pub mod breaker;
+pub mod dead_letter;
+pub mod driver;
+pub mod headers;
+pub mod lanes;
+pub mod limiter;
+pub mod log;
+pub mod rate;
+pub mod record;
+pub mod retry;
+pub mod settings;
+pub mod stage;
+pub mod window;
+
+pub use record::{Headers, Output, Position, Record, TopicPartition};
+pub use settings::StageSettings;
+pub use stage::{Class, Decoded, Failure, Input, Outcome, Raw, Reason, Stage, Subject};
