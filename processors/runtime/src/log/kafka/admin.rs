@@ -1,0 +1,171 @@
+//! What needs no membership: topics, lag, and reading without a group. All of it blocks, but for the creation.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rdkafka::admin::{AdminClient, AdminOptions, TopicReplication};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::chunks::copied;
+use super::context::{Consumer, Context};
+use super::events::{Content, Queue};
+use super::faults::log_error;
+use super::positions::committed;
+use super::settings::KafkaSettings;
+use crate::log::{LogError, NewTopic, PartitionLag, TopicState};
+use crate::record::{Record, TopicPartition};
+
+/// How long a question to the brokers may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a new topic may take to be seen.
+const VISIBLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two looks for it.
+const VISIBLE_INTERVAL: Duration = Duration::from_millis(20);
+/// The group of a reader, which is never joined and never committed to.
+const READER: &str = "frameline-reader";
+
+/// The client for topics and watermarks.
+pub(super) struct Admin {
+    client: AdminClient<Context>,
+    settings: KafkaSettings,
+}
+
+impl Admin {
+    pub(super) fn new(settings: KafkaSettings) -> Result<Self, LogError> {
+        let client = settings.admin().create_with_context(Context).map_err(|error| log_error(&error))?;
+        Ok(Self { client, settings })
+    }
+
+    /// The topics that exist, but for Kafka's own.
+    pub(super) fn topics(&self) -> Result<Vec<TopicState>, LogError> {
+        let metadata = self.client.inner().fetch_metadata(None, TIMEOUT).map_err(|error| log_error(&error))?;
+        let of_users = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
+        let state = |topic: &rdkafka::metadata::MetadataTopic| TopicState {
+            name: topic.name().to_owned(),
+            partitions: count(topic),
+        };
+        Ok(of_users.map(state).collect())
+    }
+
+    /// How many partitions the topic has.
+    pub(super) fn partitions(&self, topic: &str) -> Result<i32, LogError> {
+        let metadata = self.client.inner().fetch_metadata(Some(topic), TIMEOUT).map_err(|error| log_error(&error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic).map_or(0, count);
+        if found == 0 {
+            return Err(LogError::UnknownTopic(topic.to_owned()));
+        }
+        Ok(found)
+    }
+
+    /// Creates the topic, unless it is there already with as many partitions.
+    pub(super) async fn create(&self, topic: &NewTopic) -> Result<(), LogError> {
+        let retention_ms = topic.retention.map_or_else(|| "-1".to_owned(), |kept| kept.as_millis().to_string());
+        let largest = topic.largest_message_bytes.to_string();
+        let cleanup = if topic.compacted { "compact" } else { "delete" };
+        let new =
+            rdkafka::admin::NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(topic.replication))
+                .set("retention.ms", &retention_ms)
+                .set("max.message.bytes", &largest)
+                .set("cleanup.policy", cleanup);
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        let results = self.client.create_topics([&new], &options).await.map_err(|error| log_error(&error))?;
+        match results.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
+            Some(Err((name, code))) => Err(LogError::Refused(format!("topic {name} is not created: {code}"))),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    /// Waits until the topic can be seen, and looks whether it is as it should be.
+    pub(super) fn wait_for(&self, topic: &NewTopic) -> Result<(), LogError> {
+        let deadline = Instant::now() + VISIBLE_TIMEOUT;
+        loop {
+            match self.partitions(&topic.name) {
+                Ok(partitions) if partitions == topic.partitions => return Ok(()),
+                Ok(partitions) => {
+                    return Err(LogError::Refused(format!(
+                        "topic {} has {partitions} partitions and not {}; with another number its keys would move to \
+                         other partitions",
+                        topic.name, topic.partitions
+                    )));
+                }
+                Err(LogError::UnknownTopic(_)) if Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            }
+            std::thread::sleep(VISIBLE_INTERVAL);
+        }
+    }
+
+    fn watermarks(&self, partition: &TopicPartition) -> Result<(i64, i64), LogError> {
+        let found = self.client.inner().fetch_watermarks(&partition.topic, partition.partition, TIMEOUT);
+        found.map_err(|error| match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopicOrPartition,
+            ) => LogError::UnknownTopic(partition.topic.to_string()),
+            _ => log_error(&error),
+        })
+    }
+
+    /// How far the group has come.
+    pub(super) fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>, LogError> {
+        let mut partitions = Vec::new();
+        for topic in topics {
+            let name: Arc<str> = topic.as_str().into();
+            let count = self.partitions(topic)?;
+            partitions.extend((0..count).map(|partition| TopicPartition { topic: Arc::clone(&name), partition }));
+        }
+        // A consumer that never subscribes is no member: it may ask what the group committed, and disturbs nobody.
+        let consumer: Consumer =
+            self.settings.consumer(group, "lag").create_with_context(Context).map_err(|error| log_error(&error))?;
+        let committed = committed(&consumer, &partitions, TIMEOUT).map_err(|error| log_error(&error))?;
+        let lag_of = |(partition, committed): (TopicPartition, Option<(i64, String)>)| {
+            let (low, high) = self.watermarks(&partition)?;
+            Ok(PartitionLag { partition, committed: committed.map(|(offset, _)| offset), low, high })
+        };
+        partitions.into_iter().zip(committed).map(lag_of).collect()
+    }
+
+    /// Committed records from the offset on.
+    pub(super) fn read(&self, from: &TopicPartition, offset: i64, limit: usize) -> Result<Vec<Record>, LogError> {
+        if from.partition >= self.partitions(&from.topic)? {
+            return Err(LogError::Refused(format!("there is no partition {from}")));
+        }
+        let (low, high) = self.watermarks(from)?;
+        if offset < low || offset > high {
+            return Err(LogError::OffsetOutOfRange { partition: from.clone(), offset, low, high });
+        }
+        self.read_present(from, offset, limit).map_err(|error| log_error(&error))
+    }
+
+    fn read_present(&self, from: &TopicPartition, offset: i64, limit: usize) -> Result<Vec<Record>, KafkaError> {
+        let consumer: Consumer = self.settings.consumer(READER, "reader").create_with_context(Context)?;
+        let consumer = Arc::new(consumer);
+        let Some(queue) = Queue::of_group(&consumer) else { return Err(KafkaError::Canceled) };
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(&from.topic, from.partition, Offset::Offset(offset))?;
+        consumer.assign(&list)?;
+        let (mut records, mut arena) = (Vec::new(), BytesMut::new());
+        let deadline = Instant::now() + TIMEOUT;
+        while records.len() < limit {
+            let Some(mut event) = queue.poll(deadline.saturating_duration_since(Instant::now())) else {
+                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+            };
+            match event.content() {
+                Content::Message(message) => records.push(copied(&mut arena, &message)),
+                Content::EndOfPartition { .. } => break,
+                Content::Error { code, fatal: true, .. } => return Err(KafkaError::MessageConsumption(code)),
+                _ => {}
+            }
+        }
+        Ok(records)
+    }
+}
+
+fn count(topic: &rdkafka::metadata::MetadataTopic) -> i32 {
+    i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX)
+}

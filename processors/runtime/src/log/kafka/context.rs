@@ -1,0 +1,45 @@
+//! What librdkafka says on its own account goes to the log of the process.
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+
+/// The context of consumers and of the client for topics.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Context;
+
+/// The consumer of a member, or of a reader.
+pub(super) type Consumer = BaseConsumer<Context>;
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        report(&error, reason);
+    }
+}
+
+impl ConsumerContext for Context {}
+
+/// A log line of librdkafka.
+pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        // Every client gets the same properties, so each has some that are another kind's.
+        _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", facility, "{message}"),
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::warn!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::info!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+    }
+}
+
+/// An error of a client, which goes on trying by itself. Whoever waits for the client learns of it by its calls.
+pub(super) fn report(error: &KafkaError, reason: &str) {
+    tracing::debug!(target: "librdkafka", %error, reason);
+}

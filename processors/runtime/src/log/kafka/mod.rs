@@ -1,0 +1,168 @@
+//! The log on Apache Kafka.
+//!
+//! ```text
+//!   join ──► poller (a thread of its own) ──► events        one consumer a member
+//!            member ──────────────────────► commits         one transactional producer a member
+//!            admin                                          topics, lag, reading without a group
+//! ```
+//!
+//! What the promises of the port rest on: the consumer reads committed records only and commits nothing by
+//! itself; positions are part of the producer's transaction, under the generation of the member, so the broker
+//! refuses a stale one; the producer's transactional id is made of group and instance, so a successor fences its
+//! predecessor at once. Members are not static (no `group.instance.id`): a static one would keep its partitions
+//! after it has left.
+
+mod admin;
+mod chunks;
+mod context;
+mod events;
+mod faults;
+mod member;
+mod poller;
+mod positions;
+mod settings;
+mod transactions;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use rdkafka::consumer::Consumer as _;
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+use self::admin::Admin;
+use self::context::{Consumer, Context};
+use self::faults::log_error;
+use self::member::{KafkaMember, Shared};
+use self::poller::Poller;
+pub use self::settings::{GroupProtocol, KafkaSettings};
+use self::transactions::Transactions;
+use super::{CommitError, Log, LogError, Membership, NewTopic, PartitionLag, Session, TopicState};
+use crate::record::{Output, Record, TopicPartition};
+
+/// Events that wait for their reader, at most. Records come in runs of up to half a mebibyte.
+const EVENTS: usize = 32;
+
+/// The log on Apache Kafka.
+pub struct KafkaLog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: KafkaSettings,
+    admin: Admin,
+    /// For what is written outside any group; made when it is first needed.
+    appender: Mutex<Option<Transactions>>,
+    closing: Arc<AtomicBool>,
+}
+
+impl KafkaLog {
+    /// Checks the settings, and makes the client. It connects when it is first used.
+    pub fn connect(settings: KafkaSettings) -> Result<Self, LogError> {
+        settings.check()?;
+        let admin = Admin::new(settings.clone())?;
+        let closing = Arc::new(AtomicBool::new(false));
+        Ok(Self { inner: Arc::new(Inner { settings, admin, appender: Mutex::new(None), closing }) })
+    }
+
+    /// Calls what blocks, off the async threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Inner) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || call(&inner)).await;
+        done.unwrap_or_else(|error| Err(LogError::Unavailable(error.to_string())))
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        self.inner.closing.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    fn join(&self, membership: &Membership) -> Result<Session, LogError> {
+        if membership.drain_deadline >= membership.session_timeout {
+            return Err(LogError::Refused(format!(
+                "the drain deadline, {:?}, has to be shorter than the session timeout, {:?}",
+                membership.drain_deadline, membership.session_timeout
+            )));
+        }
+        for topic in &membership.topics {
+            self.admin.partitions(topic)?;
+        }
+        let leaving = Arc::new(AtomicBool::new(false));
+        let name = format!("{}/{}", membership.group, membership.instance);
+        let transactions = Transactions::open(self.settings.clone(), name, Arc::clone(&leaving))?;
+        let config = self.settings.member(membership);
+        let consumer: Consumer = config.create_with_context(Context).map_err(|error| log_error(&error))?;
+        let consumer = Arc::new(consumer);
+        let topics: Vec<&str> = membership.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).map_err(|error| log_error(&error))?;
+
+        let shared = Arc::new(Shared::new(&consumer, transactions, leaving));
+        let (sender, events) = mpsc::channel(EVENTS);
+        let (done_sender, done) = watch::channel(());
+        let poller = Poller::new(consumer, Arc::clone(&shared), sender, membership.drain_deadline)
+            .ok_or_else(|| LogError::Unavailable("the client has closed".to_owned()))?;
+        std::thread::Builder::new()
+            .name(format!("poll-{}", membership.group))
+            .spawn(move || poller.run(done_sender))
+            .map_err(|error| LogError::Unavailable(format!("no thread to poll with: {error}")))?;
+        Ok(Session { events, member: Arc::new(KafkaMember { shared, done }) })
+    }
+
+    fn append(&self, outputs: &[Output]) -> Result<(), LogError> {
+        let mut appender = self.appender.lock().unwrap_or_else(PoisonError::into_inner);
+        let transactions = match appender.as_mut() {
+            Some(transactions) => transactions,
+            None => {
+                let name = format!("append/{}", Uuid::new_v4());
+                appender.insert(Transactions::open(self.settings.clone(), name, Arc::clone(&self.closing))?)
+            }
+        };
+        let result = transactions.commit(outputs, None);
+        if let Err(CommitError::Fenced(_)) = &result {
+            // Nobody else has the name; the broker gave it up because it was silent for too long.
+            *appender = None;
+        }
+        result.map_err(|error| match error {
+            CommitError::Refused { .. } => LogError::Refused(error.to_string()),
+            other => LogError::Unavailable(other.to_string()),
+        })
+    }
+}
+
+#[async_trait]
+impl Log for KafkaLog {
+    async fn join(&self, membership: Membership) -> Result<Session, LogError> {
+        self.blocking(move |inner| inner.join(&membership)).await
+    }
+
+    async fn append(&self, outputs: Vec<Output>) -> Result<(), LogError> {
+        self.blocking(move |inner| inner.append(&outputs)).await
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicState>, LogError> {
+        self.blocking(|inner| inner.admin.topics()).await
+    }
+
+    async fn create_topic(&self, topic: &NewTopic) -> Result<(), LogError> {
+        self.inner.admin.create(topic).await?;
+        let topic = topic.clone();
+        self.blocking(move |inner| inner.admin.wait_for(&topic)).await
+    }
+
+    async fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>, LogError> {
+        let (group, topics) = (group.to_owned(), topics.to_vec());
+        self.blocking(move |inner| inner.admin.lag(&group, &topics)).await
+    }
+
+    async fn read(&self, partition: &TopicPartition, offset: i64, limit: usize) -> Result<Vec<Record>, LogError> {
+        let partition = partition.clone();
+        self.blocking(move |inner| inner.admin.read(&partition, offset, limit)).await
+    }
+}

@@ -1,0 +1,88 @@
+//! The embedded log: one SQLite file, for one machine.
+//!
+//! Topics, records, groups and positions are tables, and a commit is one transaction over them. Several
+//! processes may open the file. Members of one process wake each other; the commits of other processes are
+//! found by polling. There is no coordinator: see [`rounds`].
+
+mod assign;
+mod clock;
+mod group;
+mod headers;
+mod member;
+mod partitioner;
+mod read;
+mod retention;
+mod rounds;
+mod store;
+mod topics;
+mod wakes;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Log, LogError, Membership, NewTopic, PartitionLag, Session, TopicState};
+use crate::record::{Output, Record, TopicPartition};
+use store::Store;
+use wakes::News;
+
+/// The embedded log.
+#[derive(Clone)]
+pub struct SqliteLog {
+    store: Arc<Store>,
+}
+
+impl SqliteLog {
+    /// Opens the log in this file, and makes it where there is none; its folder must exist.
+    ///
+    /// A file that is damaged, or is no log, is refused with what to do about it, and left as it is.
+    pub async fn open(path: &Path) -> Result<Self, LogError> {
+        Ok(Self { store: Store::open(path).await? })
+    }
+
+    /// Deletes what no topic's settings keep; returns how many records that were. To be called now and then.
+    pub async fn enforce_retention(&self) -> Result<u64, LogError> {
+        retention::enforce(&self.store).await.map_err(|error| self.store.log_error(&error))
+    }
+
+    async fn try_append(&self, outputs: &[Output]) -> Result<(), write::WriteError> {
+        let mut transaction = self.store.begin().await?;
+        let topics = write::write(&mut transaction, outputs).await?;
+        transaction.commit().await?;
+        self.store.wakes().tell(&News::Records(&topics));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Log for SqliteLog {
+    async fn join(&self, membership: Membership) -> Result<Session, LogError> {
+        let identity = group::join(&self.store, membership).await?;
+        Ok(member::start(Arc::clone(&self.store), identity))
+    }
+
+    async fn append(&self, outputs: Vec<Output>) -> Result<(), LogError> {
+        self.try_append(&outputs).await.map_err(|error| error.into_log_error(&self.store))
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicState>, LogError> {
+        topics::list(&self.store).await.map_err(|error| self.store.log_error(&error))
+    }
+
+    async fn create_topic(&self, topic: &NewTopic) -> Result<(), LogError> {
+        topics::create(&self.store, topic).await
+    }
+
+    async fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>, LogError> {
+        topics::lag(&self.store, group, topics).await
+    }
+
+    async fn read(&self, partition: &TopicPartition, offset: i64, limit: usize) -> Result<Vec<Record>, LogError> {
+        topics::read(&self.store, partition, offset, limit).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! Apache Kafka for tests: one process (KRaft, broker and controller), run from its Maven artifacts.
+//!
+//! The artifacts are kept in the user's cache folder, and are fetched by Maven when they are missing. A broker
+//! has ports and data of its own, and never outlives the process of the test.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rustix::process::{Pid, Signal};
+
+/// The version that tests run against.
+pub const VERSION: &str = "4.3.1";
+
+/// How long a broker may take to be ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>frameline</groupId>
+  <artifactId>kafka-for-tests</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>4.3.1</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>4.3.1</version></dependency>
+    <dependency>
+      <groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>2.25.4</version>
+    </dependency>
+  </dependencies>
+</project>
+"#;
+
+/// A broker of its own; killed when it is dropped.
+pub struct Broker {
+    folder: PathBuf,
+    port: u16,
+    running: Mutex<Option<Running>>,
+}
+
+/// The process, and the thread that waits for it.
+struct Running {
+    pid: Pid,
+    waiter: JoinHandle<()>,
+}
+
+impl Broker {
+    /// The broker that all tests of this process share. It is for tests that do not kill it, under topics and
+    /// groups of their own.
+    ///
+    /// # Panics
+    /// Where it cannot be had, with what is missing: a test on Kafka never passes without Kafka.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Broker> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// A broker of the test's own.
+    ///
+    /// # Panics
+    /// As [`Self::shared`].
+    pub fn start() -> Self {
+        Self::try_start().unwrap_or_else(|error| panic!("no Apache Kafka {VERSION} to test on: {error:#}"))
+    }
+
+    fn try_start() -> Result<Self> {
+        let libraries = install()?;
+        let folder = new_folder()?;
+        let (port, controller_port) = (free_port()?, free_port()?);
+        fs::write(folder.join("server.properties"), properties(&folder, port, controller_port))?;
+        format_data(&libraries, &folder)?;
+        let broker = Self { folder, port, running: Mutex::new(None) };
+        broker.resume()?;
+        Ok(broker)
+    }
+
+    /// Where clients begin: `host:port`.
+    pub fn bootstrap_servers(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it, as a machine does that loses its power; what it has on disk stays.
+    ///
+    /// # Panics
+    /// Where the process cannot be waited for.
+    pub fn kill(&self) {
+        let running = self.running.lock().expect("no test panicked inside").take();
+        if let Some(running) = running {
+            // It may have ended by itself.
+            let _ = rustix::process::kill_process(running.pid, Signal::KILL);
+            running.waiter.join().expect("the waiting thread does not panic");
+        }
+    }
+
+    /// Starts it again, after [`Self::kill`], with its data and on its port; returns when it answers.
+    ///
+    /// # Errors
+    /// Where it does not come up, with the end of its output.
+    pub fn resume(&self) -> Result<()> {
+        let mut running = self.running.lock().expect("no test panicked inside");
+        ensure!(running.is_none(), "the broker is running");
+        *running = Some(spawn(&install()?, &self.folder)?);
+        drop(running);
+        self.wait_until_ready()
+    }
+
+    fn wait_until_ready(&self) -> Result<()> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.bootstrap_servers()).set("log_level", "0");
+        let client: BaseConsumer<Silent> = config.create_with_context(Silent)?;
+        loop {
+            let metadata = client.fetch_metadata(None, Duration::from_millis(500));
+            if metadata.is_ok_and(|metadata| !metadata.brokers().is_empty()) {
+                return Ok(());
+            }
+            let has_ended = match &*self.running.lock().expect("no test panicked inside") {
+                Some(running) => running.waiter.is_finished(),
+                None => true,
+            };
+            if has_ended || Instant::now() > deadline {
+                let output = fs::read_to_string(self.folder.join("output.log")).unwrap_or_default();
+                let end: Vec<&str> = output.lines().rev().take(20).collect();
+                bail!("the broker does not answer; the end of its output, last line first:\n{}", end.join("\n"));
+            }
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A client whose complaints about a broker that is not up yet are of no interest.
+struct Silent;
+
+impl rdkafka::ClientContext for Silent {
+    fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
+    fn error(&self, _: rdkafka::error::KafkaError, _: &str) {}
+}
+
+impl rdkafka::consumer::ConsumerContext for Silent {}
+
+/// The folder of Kafka's libraries, fetched by Maven where it is not there yet.
+///
+/// # Errors
+/// Where Java or Maven is missing, with what to install.
+pub fn install() -> Result<PathBuf> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().expect("no test panicked inside");
+    require("java", "default-jre-headless", "-version")?;
+    let folder = cache_folder()?.join(format!("kafka-{VERSION}"));
+    let libraries = folder.join("lib");
+    if libraries.is_dir() {
+        return Ok(libraries);
+    }
+    require("mvn", "maven", "--version")?;
+    let parent = folder.parent().context("the cache folder has a parent")?;
+    fs::create_dir_all(parent)?;
+    let fresh = tempfile::Builder::new().prefix("kafka-").tempdir_in(parent)?;
+    fs::write(fresh.path().join("pom.xml"), POM)?;
+    let status = Command::new("mvn")
+        .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"])
+        .current_dir(fresh.path())
+        .stdin(Stdio::null())
+        .status()?;
+    ensure!(status.success(), "maven could not fetch Apache Kafka {VERSION}: {status}");
+    // Whole or not at all, also when two processes do it; the later one keeps what is there.
+    match fs::rename(fresh.path(), &folder) {
+        Ok(()) => drop(fresh.keep()),
+        Err(_) if libraries.is_dir() => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(libraries)
+}
+
+fn require(program: &str, package: &str, argument: &str) -> Result<()> {
+    let found = Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match found {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bail!("`{program}` is not there; on Debian: apt-get install {package}")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn cache_folder() -> Result<PathBuf> {
+    let of_user = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let of_home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let folder = of_user.or_else(of_home).context("neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(folder.join("frameline"))
+}
+
+/// A folder for data, named by this process. What earlier processes left, which died with their shared broker,
+/// is removed.
+fn new_folder() -> Result<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let parent = std::env::temp_dir().join("frameline-kafka");
+    fs::create_dir_all(&parent)?;
+    for entry in fs::read_dir(&parent)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.split('-').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+        if owner.is_some_and(|pid| rustix::process::test_kill_process(pid).is_err()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = parent.join(format!("{}-{count}", std::process::id()));
+    fs::create_dir(&folder)?;
+    Ok(folder)
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+fn properties(folder: &Path, port: u16, controller_port: u16) -> String {
+    let data = folder.join("data");
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+num.network.threads=2
+num.io.threads=2
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.heartbeat.interval.ms=500
+group.consumer.heartbeat.interval.ms=500
+group.consumer.min.session.timeout.ms=3000
+group.consumer.session.timeout.ms=6000
+auto.create.topics.enable=false
+",
+        data = data.display()
+    )
+}
+
+fn java(libraries: &Path, folder: &Path, class: &str) -> Command {
+    let mut command = Command::new("java");
+    command
+        .args(["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+        .arg(libraries.join("*"))
+        .arg(class)
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    command
+}
+
+fn format_data(libraries: &Path, folder: &Path) -> Result<()> {
+    let output = java(libraries, folder, "kafka.tools.StorageTool")
+        .args(["format", "--standalone", "-t", "abcdefghijklmnopqrstug", "-c", "server.properties"])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "its data folder could not be formatted: {said}");
+    Ok(())
+}
+
+/// Starts the process from a thread that lives as long as it: the kernel kills a child with the thread that
+/// started it, and the threads of tests come and go.
+fn spawn(libraries: &Path, folder: &Path) -> Result<Running> {
+    let mut output = File::options().create(true).append(true).open(folder.join("output.log"))?;
+    writeln!(output, "--- start")?;
+    let mut command = java(libraries, folder, "kafka.Kafka");
+    command.arg("server.properties").stdout(output.try_clone()?).stderr(output);
+    let dies_with_parent = || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?);
+    // SAFETY: one system call, which allocates nothing and takes no lock.
+    unsafe { command.pre_exec(dies_with_parent) };
+    let (sender, receiver) = mpsc::channel();
+    let waiter = std::thread::Builder::new().name("kafka-broker".to_owned()).spawn(move || match command.spawn() {
+        Ok(mut child) => {
+            let _ = sender.send(Ok(child.id()));
+            let _ = child.wait();
+        }
+        Err(error) => {
+            let _ = sender.send(Err(error));
+        }
+    })?;
+    let pid = receiver.recv()??;
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process has a positive id")?;
+    Ok(Running { pid, waiter })
+}
