@@ -1,0 +1,113 @@
+//! Jobs and files in one SQLite file, which several processes may have open.
+//!
+//! Writers take the file's one write lock at the beginning of their transaction, so that what they decide on is
+//! what they write over. The SQL is kept to what PostgreSQL understands too.
+
+mod files;
+mod fold;
+mod jobs;
+mod rows;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Sqlite, Transaction};
+
+use super::StoreError;
+
+/// The schema, step by step; a released step is never changed.
+const MIGRATIONS: [&str; 1] = [include_str!("0001_files_jobs_facts.sql")];
+
+/// How long a statement waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECTIONS: u32 = 4;
+
+/// The catalogue and the job store in a file. Clones share it.
+#[derive(Debug, Clone)]
+pub struct SqliteJobs {
+    pool: SqlitePool,
+    place: Arc<str>,
+}
+
+impl SqliteJobs {
+    /// Opens the file, creates it where it is missing, and brings its schema up to date.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(options);
+        let store = Self { pool, place: path.display().to_string().into() };
+        let version = store.migrate().await.map_err(|error| store.error(error))?;
+        let known = MIGRATIONS.len() as i64;
+        if version > known {
+            return Err(StoreError::Newer { place: store.place.to_string(), found: version, known });
+        }
+        Ok(store)
+    }
+
+    /// Closes it in order. Without this nothing is lost either.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn migrate(&self) -> sqlx::Result<i64> {
+        let mut transaction = self.write().await?;
+        let (version,): (i64,) = sqlx::query_as("pragma user_version").fetch_one(&mut *transaction).await?;
+        let missing = MIGRATIONS.iter().zip(1i64..).filter(|(_, step)| *step > version);
+        let mut reached = version;
+        for (sql, step) in missing {
+            sqlx::raw_sql(*sql).execute(&mut *transaction).await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("pragma user_version = {step}"))).execute(&mut *transaction).await?;
+            reached = step;
+        }
+        transaction.commit().await?;
+        Ok(reached)
+    }
+
+    async fn write(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
+        self.pool.begin_with("begin immediate").await
+    }
+
+    fn error(&self, error: sqlx::Error) -> StoreError {
+        let place = self.place.to_string();
+        match fault(&error) {
+            Fault::Passing(advice) => StoreError::Unavailable { place, reason: format!("{advice} ({error})") },
+            Fault::Lasting => StoreError::Damaged { place, reason: error.to_string() },
+        }
+    }
+}
+
+enum Fault {
+    Passing(&'static str),
+    Lasting,
+}
+
+/// SQLite's primary result codes: <https://www.sqlite.org/rescode.html>.
+fn fault(error: &sqlx::Error) -> Fault {
+    let code = match error {
+        sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
+            return Fault::Lasting;
+        }
+        _ => return Fault::Passing("it does not answer"),
+    };
+    match code.map(|extended| extended & 0xff) {
+        Some(3 | 8 | 23) => Fault::Passing("this user may not write it"),
+        Some(5 | 6 | 15) => Fault::Passing("another process keeps it locked"),
+        Some(7) => Fault::Passing("the machine is out of memory"),
+        Some(9) => Fault::Passing("it was interrupted"),
+        Some(10) => Fault::Passing("its disk cannot be read or written"),
+        Some(13) => Fault::Passing("its disk is full; free some space, and work goes on"),
+        Some(14) => Fault::Passing("it cannot be opened; its folder must be there, and this user's"),
+        _ => Fault::Lasting,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Vectors in one SQLite file, which several processes may have open: `sqlite-vec` beside FTS5.
+//!
+//! The vectors are compared with all of a tenant, which is exact, and fast enough for about 100,000 units.
+
+mod error;
+mod extension;
+mod rows;
+mod search;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use frameline_schemas::Embedding;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Sqlite, Transaction};
+use uuid::Uuid;
+
+use super::{Counts, Floor, Hit, Query, Stored, Vectors, VectorsError, digest};
+use error::Place;
+
+/// The schema, step by step; a released step is never changed.
+const MIGRATIONS: [&str; 1] = [include_str!("0001_units.sql")];
+
+/// How long a statement waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A search reads on three of them at the same time.
+const READERS: u32 = 6;
+
+/// The index in a file. Clones share it.
+#[derive(Debug, Clone)]
+pub struct SqliteVectors {
+    readers: SqlitePool,
+    /// One connection: writers of this process stand in line here instead of trying for the file's lock.
+    writer: SqlitePool,
+    place: Place,
+}
+
+impl SqliteVectors {
+    /// Opens the file, creates it where it is missing, and brings its schema up to date.
+    pub async fn open(path: &Path) -> Result<Self, VectorsError> {
+        extension::register()?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.clone());
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+        let place = Place(Arc::from(path.display().to_string()));
+        let vectors = Self { readers, writer, place };
+        let version = vectors.migrate().await.map_err(|error| vectors.place.error(&error))?;
+        let known = MIGRATIONS.len() as i64;
+        if version > known {
+            return Err(VectorsError::Refused(format!(
+                "the vector index {} has version {version}, and this program knows {known}: use the newer program",
+                vectors.place.0
+            )));
+        }
+        Ok(vectors)
+    }
+
+    /// Closes it in order. Without this nothing is lost either.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+
+    async fn migrate(&self) -> sqlx::Result<i64> {
+        let mut transaction = self.write().await?;
+        let (version,): (i64,) = sqlx::query_as("pragma user_version").fetch_one(&mut *transaction).await?;
+        let mut reached = version;
+        for (sql, step) in MIGRATIONS.iter().zip(1i64..).filter(|(_, step)| *step > version) {
+            sqlx::raw_sql(*sql).execute(&mut *transaction).await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("pragma user_version = {step}"))).execute(&mut *transaction).await?;
+            reached = step;
+        }
+        transaction.commit().await?;
+        Ok(reached)
+    }
+
+    /// A transaction that has the file's write lock from its beginning: what it decides on is what it writes over.
+    async fn write(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
+        self.writer.begin_with("begin immediate").await
+    }
+}
+
+#[async_trait]
+impl Vectors for SqliteVectors {
+    async fn upsert(&self, points: &[Embedding]) -> Result<(), VectorsError> {
+        points.iter().try_for_each(write::check)?;
+        let all = async {
+            let mut transaction = self.write().await?;
+            for point in points {
+                write::upsert(&mut transaction, point).await?;
+            }
+            transaction.commit().await
+        };
+        all.await.map_err(|error| self.place.error(&error))
+    }
+
+    async fn finish(&self, file_id: Uuid, floor: Floor) -> Result<u64, VectorsError> {
+        let all = async {
+            let mut transaction = self.write().await?;
+            let removed = write::raise_floor(&mut transaction, file_id, floor).await?;
+            transaction.commit().await?;
+            Ok(removed)
+        };
+        all.await.map_err(|error| self.place.error(&error))
+    }
+
+    async fn search(&self, query: &Query) -> Result<Vec<Hit>, VectorsError> {
+        search::check(query)?;
+        search::search(&self.readers, query).await.map_err(|error| self.place.error(&error))
+    }
+
+    async fn counts(&self) -> Result<Counts, VectorsError> {
+        rows::counts(&self.readers).await.map_err(|error| self.place.error(&error))
+    }
+
+    async fn dump(&self) -> Result<Vec<Stored>, VectorsError> {
+        let points = rows::all(&self.readers).await.map_err(|error| self.place.error(&error))?;
+        let stored = |point: Embedding| Stored {
+            unit_id: point.unit_id,
+            revision: point.head.revision,
+            digest: digest(&point),
+        };
+        Ok(points.into_iter().map(stored).collect())
+    }
+}

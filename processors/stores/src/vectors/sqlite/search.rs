@@ -1,0 +1,181 @@
+//! Searching: candidates in four ways at the same time, then one ranking.
+
+use std::collections::{BTreeMap, HashMap};
+
+use frameline_schemas::Embedding;
+use futures::future::try_join4;
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqlitePool;
+use uuid::Uuid;
+
+use super::rows;
+use super::write::bytes_of;
+use crate::vectors::lexical::{self, Term};
+use crate::vectors::{Evidence, Hit, IMAGE_DIMENSIONS, Lexical, Query, Ranked, TEXT_DIMENSIONS, VectorsError, fuse};
+
+/// Candidates of each way: enough that what is good in two ways is among both.
+const CANDIDATES: usize = 60;
+const MOST_CANDIDATES: usize = 1_000;
+/// A word in a name weighs more than one in a file's name, and that more than one in the text.
+const NAME_WEIGHT: f64 = 8.0;
+const FILE_WEIGHT: f64 = 4.0;
+const TEXT_WEIGHT: f64 = 1.0;
+/// Characters of a hit's snippet.
+const SNIPPET: usize = 240;
+
+/// Refuses a query that no unit can be compared with.
+pub(super) fn check(query: &Query) -> Result<(), VectorsError> {
+    let sides = [("text", &query.text_vector, TEXT_DIMENSIONS), ("image", &query.image_vector, IMAGE_DIMENSIONS)];
+    for (side, vector, dimensions) in sides {
+        if let Some(found) = vector.as_ref().map(Vec::len).filter(|found| *found != dimensions) {
+            return Err(VectorsError::Refused(format!(
+                "the query's {side} vector has {found} dimensions, the index has {dimensions}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn search(pool: &SqlitePool, query: &Query) -> sqlx::Result<Vec<Hit>> {
+    let words = query.words.as_deref().unwrap_or_default();
+    let terms = lexical::terms(words);
+    let most = query.limit.saturating_mul(2).clamp(CANDIDATES, MOST_CANDIDATES);
+    let (exact, by_words, texts, pictures) = try_join4(
+        by_name(pool, query, &lexical::key(words), most),
+        by_words(pool, query, &terms, most),
+        nearest(pool, "texts", query, query.text_vector.as_deref(), most),
+        nearest(pool, "pictures", query, query.image_vector.as_deref(), most),
+    )
+    .await?;
+    let mut found: BTreeMap<i64, Evidence> = BTreeMap::new();
+    exact.into_iter().for_each(|id| found.entry(id).or_default().is_exact = true);
+    texts.into_iter().for_each(|(id, cosine)| found.entry(id).or_default().text = Some(cosine));
+    pictures.into_iter().for_each(|(id, cosine)| found.entry(id).or_default().picture = Some(cosine));
+    for (id, rank) in &by_words.ranks {
+        found.entry(*id).or_default().lexical = Some(Lexical { rank: *rank, coverage: 0.0 });
+    }
+    let ids: Vec<i64> = found.keys().copied().collect();
+    let points = rows::of_ids(&mut *pool.acquire().await?, &ids).await?;
+    let mut units = HashMap::new();
+    let mut evidence = BTreeMap::new();
+    for (id, point) in points {
+        let mut speaks = found.remove(&id).unwrap_or_default();
+        if let Some(lexical) = &mut speaks.lexical {
+            lexical.coverage = coverage(&point, &terms, &by_words.weights);
+        }
+        evidence.insert(point.unit_id, speaks);
+        units.insert(point.unit_id, point);
+    }
+    let ranking = fuse(&evidence, query.limit);
+    Ok(ranking.into_iter().filter_map(|ranked| hit(ranked, &mut units, &terms)).collect())
+}
+
+/// Units that are called, or whose file is called, what was asked for.
+async fn by_name(pool: &SqlitePool, query: &Query, key: &str, most: usize) -> sqlx::Result<Vec<i64>> {
+    if key.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "
+        select id from units where tenant = ?1 and name_key = ?2
+        union select id from units where tenant = ?1 and file_key = ?2
+        union select id from units where tenant = ?1 and stem_key = ?2
+        limit ?3";
+    let ids: Vec<(i64,)> =
+        sqlx::query_as(sql).bind(&query.tenant).bind(key).bind(most as i64).fetch_all(pool).await?;
+    Ok(ids.into_iter().map(|(id,)| id).collect())
+}
+
+#[derive(Default)]
+struct ByWords {
+    ranks: Vec<(i64, f32)>,
+    /// How much each term counts: more, the rarer it is.
+    weights: Vec<f32>,
+}
+
+async fn by_words(pool: &SqlitePool, query: &Query, terms: &[Term], most: usize) -> sqlx::Result<ByWords> {
+    if terms.is_empty() {
+        return Ok(ByWords::default());
+    }
+    let sql = "
+        select words.rowid, -bm25(words, ?1, ?2, ?3) as rank
+        from words join units on units.id = words.rowid
+        where words match ?4 and units.tenant = ?5
+        order by rank desc limit ?6";
+    let mut connection = pool.acquire().await?;
+    let ranks: Vec<(i64, f64)> = sqlx::query_as(sql)
+        .bind(NAME_WEIGHT)
+        .bind(FILE_WEIGHT)
+        .bind(TEXT_WEIGHT)
+        .bind(expression(terms))
+        .bind(&query.tenant)
+        .bind(most as i64)
+        .fetch_all(&mut *connection)
+        .await?;
+    let tokens: Vec<&String> = terms.iter().flat_map(|term| &term.tokens).collect();
+    let tokens = serde_json::to_string(&tokens).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let counts = "select term, doc from vocabulary where term in (select value from json_each(?))";
+    let counts: Vec<(String, i64)> = sqlx::query_as(counts).bind(tokens).fetch_all(&mut *connection).await?;
+    let (units,): (i64,) =
+        sqlx::query_as("select coalesce(max(id), 0) from units").fetch_one(&mut *connection).await?;
+    let counts: HashMap<String, i64> = counts.into_iter().collect();
+    let weight = |term: &Term| {
+        let units_with = |token| counts.get(token).copied().unwrap_or(0);
+        let rarest = term.tokens.iter().map(units_with).min().unwrap_or(0);
+        (1.0 + units as f32 / (1.0 + rarest as f32)).ln()
+    };
+    let ranks = ranks.into_iter().map(|(id, rank)| (id, rank as f32)).collect();
+    Ok(ByWords { ranks, weights: terms.iter().map(weight).collect() })
+}
+
+/// The terms in FTS5's language. Each token is quoted, and has no quote in it: nothing that a person types is an
+/// operator.
+fn expression(terms: &[Term]) -> String {
+    let quoted = |term: &Term| format!("\"{}\"{}", term.tokens.join(" "), if term.is_prefix { " *" } else { "" });
+    terms.iter().map(quoted).collect::<Vec<_>>().join(" OR ")
+}
+
+/// The share of the query that a unit has the words of.
+fn coverage(point: &Embedding, terms: &[Term], weights: &[f32]) -> f32 {
+    let parts = [&point.content.name, &point.head.file_name, &point.content.text];
+    let tokens: Vec<String> = parts.into_iter().flat_map(|part| lexical::tokens(part)).collect();
+    let found = lexical::found(terms, &tokens);
+    let sum: f32 = weights.iter().sum();
+    let covered: f32 = weights.iter().zip(found).filter_map(|(weight, found)| found.then_some(weight)).sum();
+    if sum > 0.0 { covered / sum } else { 0.0 }
+}
+
+/// The nearest units by a vector, with their cosines.
+async fn nearest(
+    pool: &SqlitePool,
+    table: &'static str,
+    query: &Query,
+    vector: Option<&[f32]>,
+    most: usize,
+) -> sqlx::Result<Vec<(i64, f32)>> {
+    let Some(vector) = vector else { return Ok(Vec::new()) };
+    let sql = format!("select id, distance from {table} where vector match ? and tenant = ? and k = ?");
+    let near: Vec<(i64, f64)> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(bytes_of(vector))
+        .bind(&query.tenant)
+        .bind(most as i64)
+        .fetch_all(pool)
+        .await?;
+    Ok(near.into_iter().map(|(id, distance)| (id, 1.0 - distance as f32)).collect())
+}
+
+fn hit(ranked: Ranked, units: &mut HashMap<Uuid, Embedding>, terms: &[Term]) -> Option<Hit> {
+    let Ranked { unit_id, score, why } = ranked;
+    let Embedding { head, content, thumbnail, .. } = units.remove(&unit_id)?;
+    Some(Hit {
+        file_id: head.file_id,
+        unit_id,
+        file: head.file_name,
+        snippet: lexical::snippet(&content.text, terms, SNIPPET),
+        frame: content.name,
+        kind: content.kind,
+        page: content.page,
+        score,
+        why,
+        thumbnail: thumbnail.map(|picture| picture.uri),
+    })
+}

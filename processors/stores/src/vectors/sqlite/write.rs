@@ -1,0 +1,177 @@
+//! Writing: what the revision rules let through goes into the units, the words and the vectors together.
+
+use frameline_schemas::{Embedding, Kind, Vector};
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction};
+use uuid::Uuid;
+
+use crate::vectors::{Floor, IMAGE_DIMENSIONS, TEXT_DIMENSIONS, VectorsError, lexical};
+
+/// Refuses a unit that can never be written.
+pub(super) fn check(point: &Embedding) -> Result<(), VectorsError> {
+    let sides = [
+        ("text", &point.text_vector, TEXT_DIMENSIONS),
+        ("image", &point.image_vector, IMAGE_DIMENSIONS),
+    ];
+    for (side, vector, dimensions) in sides {
+        let Some(Vector { model, values }) = vector else { continue };
+        if values.len() != dimensions {
+            return Err(VectorsError::Refused(format!(
+                "unit {}: its {side} vector by {model} has {} dimensions, the index has {dimensions}",
+                point.unit_id,
+                values.len()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Writes a unit, unless a newer revision of it is there or its file's floor is above it.
+pub(super) async fn upsert(transaction: &mut Transaction<'_, Sqlite>, point: &Embedding) -> sqlx::Result<()> {
+    let Some(id) = upsert_unit(transaction, point).await? else { return Ok(()) };
+    let Embedding { head, content, .. } = point;
+    let joined = |text: &str| lexical::tokens(text).join(" ");
+    sqlx::query("insert or replace into words (rowid, name, file, text) values (?, ?, ?, ?)")
+        .bind(id)
+        .bind(joined(&content.name))
+        .bind(joined(base_name(&head.file_name)))
+        .bind(joined(&content.text))
+        .execute(&mut **transaction)
+        .await?;
+    write_vector(transaction, Table::Texts, id, &head.tenant, point.text_vector.as_ref()).await?;
+    write_vector(transaction, Table::Pictures, id, &head.tenant, point.image_vector.as_ref()).await
+}
+
+async fn upsert_unit(connection: &mut SqliteConnection, point: &Embedding) -> sqlx::Result<Option<i64>> {
+    const SQL: &str = "
+        insert into units (
+            unit_id, tenant, file_id, revision, file_name, kind, ordinal, page, name, width_px, height_px,
+            thumbnail_uri, thumbnail_hash, thumbnail_width_px, thumbnail_height_px, text_model, image_model,
+            name_key, file_key, stem_key, text_uri, text
+        )
+        select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22
+        where not exists (select 1 from floors where file_id = ?3 and revision > ?4)
+        on conflict (unit_id) do update set
+            tenant = excluded.tenant, file_id = excluded.file_id, revision = excluded.revision,
+            file_name = excluded.file_name, kind = excluded.kind, ordinal = excluded.ordinal, page = excluded.page,
+            name = excluded.name, width_px = excluded.width_px, height_px = excluded.height_px,
+            thumbnail_uri = excluded.thumbnail_uri, thumbnail_hash = excluded.thumbnail_hash,
+            thumbnail_width_px = excluded.thumbnail_width_px, thumbnail_height_px = excluded.thumbnail_height_px,
+            text_model = excluded.text_model, image_model = excluded.image_model, name_key = excluded.name_key,
+            file_key = excluded.file_key, stem_key = excluded.stem_key, text_uri = excluded.text_uri,
+            text = excluded.text
+        where excluded.revision >= units.revision
+        returning id";
+    let Embedding { head, unit_id, content, thumbnail, text_vector, image_vector } = point;
+    let thumbnail = thumbnail.as_ref();
+    let file = base_name(&head.file_name);
+    let written: Option<(i64,)> = sqlx::query_as(SQL)
+        .bind(unit_id.as_bytes().as_slice())
+        .bind(&head.tenant)
+        .bind(head.file_id.as_bytes().as_slice())
+        .bind(head.revision)
+        .bind(&head.file_name)
+        .bind(code_of(content.kind))
+        .bind(content.ordinal)
+        .bind(content.page)
+        .bind(&content.name)
+        .bind(content.width_px)
+        .bind(content.height_px)
+        .bind(thumbnail.map(|picture| &picture.uri))
+        .bind(thumbnail.map(|picture| &picture.hash))
+        .bind(thumbnail.map(|picture| picture.width_px))
+        .bind(thumbnail.map(|picture| picture.height_px))
+        .bind(text_vector.as_ref().map(|vector| &vector.model))
+        .bind(image_vector.as_ref().map(|vector| &vector.model))
+        .bind(lexical::key(&content.name))
+        .bind(lexical::key(file))
+        .bind(lexical::key(stem(file)))
+        .bind(&content.text_uri)
+        .bind(&content.text)
+        .fetch_optional(connection)
+        .await?;
+    Ok(written.map(|(id,)| id))
+}
+
+/// Raises a file's floor, and removes what falls below it.
+pub(super) async fn raise_floor(
+    transaction: &mut Transaction<'_, Sqlite>,
+    file_id: Uuid,
+    floor: Floor,
+) -> sqlx::Result<u64> {
+    const RAISE: &str = "
+        insert into floors (file_id, revision) values (?1, ?2)
+        on conflict (file_id) do update set revision = max(floors.revision, excluded.revision)";
+    let file = file_id.as_bytes().as_slice();
+    sqlx::query(RAISE).bind(file).bind(floor.revision()).execute(&mut **transaction).await?;
+    let below: Vec<(i64,)> = sqlx::query_as("delete from units where file_id = ? and revision < ? returning id")
+        .bind(file)
+        .bind(floor.revision())
+        .fetch_all(&mut **transaction)
+        .await?;
+    for (id,) in &below {
+        sqlx::query("delete from words where rowid = ?").bind(id).execute(&mut **transaction).await?;
+        delete_vector(transaction, Table::Texts, *id).await?;
+        delete_vector(transaction, Table::Pictures, *id).await?;
+    }
+    Ok(below.len() as u64)
+}
+
+#[derive(Clone, Copy)]
+enum Table {
+    Texts,
+    Pictures,
+}
+
+impl Table {
+    fn name(self) -> &'static str {
+        match self {
+            Table::Texts => "texts",
+            Table::Pictures => "pictures",
+        }
+    }
+}
+
+async fn write_vector(
+    connection: &mut SqliteConnection,
+    table: Table,
+    id: i64,
+    tenant: &str,
+    vector: Option<&Vector>,
+) -> sqlx::Result<()> {
+    let Some(vector) = vector else { return delete_vector(connection, table, id).await };
+    let bytes = bytes_of(&vector.values);
+    // In place where it can be: a deleted row leaves a hole in the table that is not filled again.
+    let update = AssertSqlSafe(format!("update {} set vector = ? where id = ?", table.name()));
+    let updated = sqlx::query(update).bind(&bytes).bind(id).execute(&mut *connection).await?;
+    if updated.rows_affected() > 0 {
+        return Ok(());
+    }
+    let insert = AssertSqlSafe(format!("insert into {} (id, tenant, vector) values (?, ?, ?)", table.name()));
+    sqlx::query(insert).bind(id).bind(tenant).bind(&bytes).execute(connection).await.map(|_| ())
+}
+
+async fn delete_vector(connection: &mut SqliteConnection, table: Table, id: i64) -> sqlx::Result<()> {
+    let delete = AssertSqlSafe(format!("delete from {} where id = ?", table.name()));
+    sqlx::query(delete).bind(id).execute(connection).await.map(|_| ())
+}
+
+/// As `sqlite-vec` takes a vector: its values one after the other, little-endian.
+pub(super) fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+pub(super) fn code_of(kind: Kind) -> i64 {
+    match kind {
+        Kind::Frame => 0,
+        Kind::Passage => 1,
+    }
+}
+
+/// The last part of a path; names of other systems' files have backslashes.
+fn base_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(path)
+}
+
+fn stem(file: &str) -> &str {
+    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+}
