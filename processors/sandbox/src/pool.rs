@@ -180,10 +180,11 @@ fn start_spawner(settings: &PoolSettings) -> io::Result<mpsc::Sender<oneshot::Se
     Ok(requests)
 }
 
-/// A worker inherits neither the environment, which may hold secrets, nor a terminal.
+/// A worker inherits neither the environment, which may hold secrets, nor a terminal, nor the process group: an
+/// interrupt from the keyboard is for the parent, which still needs its workers to drain.
 fn spawn(program: &PathBuf, args: &[String]) -> io::Result<Child> {
     let mut command = std::process::Command::new(program);
-    command.args(args).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(args).env_clear().process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Ok(path) = std::env::current_exe() {
         command.arg0(path);
     }

@@ -11,17 +11,17 @@ use uuid::Uuid;
 
 use super::Why;
 
-/// A cosine at or below the first counts as nothing, at or above the second as all.
+/// A cosine at or below these counts as nothing.
 ///
 /// all-MiniLM-L6-v2: unrelated texts reach 0.2, a question and its answer 0.4 to 0.7.
-const TEXT_COSINES: (f32, f32) = (0.2, 0.75);
+const TEXT_FLOOR: f32 = 0.2;
 /// EfficientNet-lite0: unrelated pictures reach 0.3, screens of one design 0.5 to 0.8.
-const PICTURE_COSINES: (f32, f32) = (0.3, 0.95);
+const PICTURE_FLOOR: f32 = 0.3;
 /// What a unit with all words is worth, and the worst of the list beside the best of the same coverage.
 const LEXICAL_BEST: f32 = 0.8;
 const LEXICAL_WORST_SHARE: f32 = 0.5;
 /// A unit with less of the query's words is not found by words: it has "the" and "of".
-const LEAST_COVERAGE: f32 = 0.2;
+const LEAST_COVERAGE: f32 = 0.1;
 /// Exact names are above this, all others below.
 const EXACT_FROM: f32 = 0.9;
 
@@ -71,16 +71,13 @@ pub fn fuse(found: &BTreeMap<Uuid, Evidence>, limit: usize) -> Vec<Ranked> {
 
 fn ranked(unit_id: Uuid, evidence: &Evidence, best_rank: f32) -> Option<Ranked> {
     let lexical = evidence.lexical.map_or(0.0, |lexical| lexical_strength(lexical, best_rank));
-    let text = evidence.text.map_or(0.0, |cosine| between(cosine, TEXT_COSINES));
-    let picture = evidence.picture.map_or(0.0, |cosine| between(cosine, PICTURE_COSINES));
+    let text = evidence.text.map_or(0.0, |cosine| above(cosine, TEXT_FLOOR));
+    let picture = evidence.picture.map_or(0.0, |cosine| above(cosine, PICTURE_FLOOR));
     let doubt: f32 = [lexical, text, picture].iter().map(|strength| 1.0 - strength).product();
     let fused = 1.0 - doubt;
     let score = if evidence.is_exact { EXACT_FROM + (1.0 - EXACT_FROM) * fused } else { EXACT_FROM * fused };
-    let why = [
-        (Why::Lexical, lexical > 0.0 || evidence.is_exact),
-        (Why::Text, text > 0.0),
-        (Why::Picture, picture > 0.0),
-    ];
+    let why =
+        [(Why::Lexical, lexical > 0.0 || evidence.is_exact), (Why::Text, text > 0.0), (Why::Picture, picture > 0.0)];
     let why: Vec<Why> = why.into_iter().filter_map(|(why, speaks)| speaks.then_some(why)).collect();
     (!why.is_empty()).then_some(Ranked { unit_id, score, why })
 }
@@ -93,8 +90,10 @@ fn lexical_strength(lexical: Lexical, best_rank: f32) -> f32 {
     LEXICAL_BEST * lexical.coverage.min(1.0) * (LEXICAL_WORST_SHARE + (1.0 - LEXICAL_WORST_SHARE) * share)
 }
 
-fn between(cosine: f32, (low, high): (f32, f32)) -> f32 {
-    ((cosine - low) / (high - low)).clamp(0.0, 1.0)
+/// From 0 at the floor to 1 for the same direction, rising fast at first: 0.6 is a good cosine already.
+fn above(cosine: f32, floor: f32) -> f32 {
+    let share = ((cosine - floor) / (1.0 - floor)).clamp(0.0, 1.0);
+    share * (2.0 - share)
 }
 
 #[cfg(test)]
@@ -161,7 +160,7 @@ mod tests {
     #[test]
     fn the_nearest_neighbour_of_nonsense_is_left_out() {
         let far = Evidence { text: Some(0.15), picture: Some(0.25), ..Evidence::default() };
-        let function_words = Evidence { lexical: Some(Lexical { rank: 1.0, coverage: 0.1 }), ..far };
+        let function_words = Evidence { lexical: Some(Lexical { rank: 1.0, coverage: 0.05 }), ..far };
         assert_eq!(fuse(&found(vec![far, function_words]), 10), []);
     }
 

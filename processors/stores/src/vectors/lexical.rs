@@ -250,16 +250,155 @@ fn class_of(character: char) -> Class {
     }
     match character {
         // Scripts without spaces: Thai to Lao, Myanmar, Khmer, Hangul, Kana, Bopomofo, Han.
-        '\u{E00}'..='\u{EFF}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{17FF}' | '\u{1100}'..='\u{11FF}'
-        | '\u{3005}'..='\u{3007}' | '\u{3040}'..='\u{318F}' | '\u{31A0}'..='\u{31BF}' | '\u{31F0}'..='\u{31FF}'
-        | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7FF}' | '\u{F900}'..='\u{FAFF}'
+        '\u{E00}'..='\u{EFF}'
+        | '\u{1000}'..='\u{109F}'
+        | '\u{1780}'..='\u{17FF}'
+        | '\u{1100}'..='\u{11FF}'
+        | '\u{3005}'..='\u{3007}'
+        | '\u{3040}'..='\u{318F}'
+        | '\u{31A0}'..='\u{31BF}'
+        | '\u{31F0}'..='\u{31FF}'
+        | '\u{3400}'..='\u{4DBF}'
+        | '\u{4E00}'..='\u{9FFF}'
+        | '\u{AC00}'..='\u{D7FF}'
+        | '\u{F900}'..='\u{FAFF}'
         | '\u{20000}'..='\u{3FFFF}'
-            if character.is_alphanumeric() => Class::Alone,
+            if character.is_alphanumeric() =>
+        {
+            Class::Alone
+        }
         // Currency; arrows, mathematics, signs; emoji. Not the lines that tables are drawn with.
-        '\u{A2}'..='\u{A5}' | '\u{20A0}'..='\u{20CF}' | '\u{2190}'..='\u{24FF}' | '\u{25A0}'..='\u{2BFF}'
+        '\u{A2}'..='\u{A5}'
+        | '\u{20A0}'..='\u{20CF}'
+        | '\u{2190}'..='\u{24FF}'
+        | '\u{25A0}'..='\u{2BFF}'
         | '\u{1F000}'..='\u{1FBFF}'
-            if !character.is_alphanumeric() => Class::Alone,
+            if !character.is_alphanumeric() =>
+        {
+            Class::Alone
+        }
         _ if character.is_alphanumeric() => Class::Word,
         _ => Class::Separator,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all_found(query: &str, text: &str) -> bool {
+        let terms = terms(query);
+        !terms.is_empty() && found(&terms, &tokens(text)).into_iter().all(|found| found)
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_is_never_empty_and_has_nothing_that_a_query_language_knows(text in ".{0,60}") {
+            for token in tokens(&text) {
+                prop_assert!(!token.is_empty());
+                let is_foreign = |character: char| character.is_whitespace() || character.is_ascii_punctuation();
+                prop_assert!(!token.contains(is_foreign), "{token:?}");
+            }
+        }
+
+        #[test]
+        fn the_normal_form_of_the_normal_form_is_itself(text in ".{0,60}") {
+            prop_assert_eq!(key(&key(&text)), key(&text));
+        }
+
+        #[test]
+        fn a_text_has_every_term_of_itself(text in ".{0,60}") {
+            let found = found(&terms(&text), &tokens(&text));
+            prop_assert!(found.into_iter().all(|found| found), "{:?} in {:?}", terms(&text), tokens(&text));
+        }
+
+        #[test]
+        fn any_part_of_a_text_without_spaces_is_found_in_it(
+            text in "[登録画面ログイン設定로그인화면เข้าสู่ระบบ]{1,20}",
+            start in 0usize..20,
+            length in 1usize..20,
+        ) {
+            // A vowel sign that stands above or below a letter is no query by itself.
+            let part: String = text.chars().skip(start).skip_while(|&sign| is_combining_mark(sign)).take(length).collect();
+            let next = text.chars().nth(start + part.chars().count());
+            prop_assume!(!part.is_empty() && !next.is_some_and(is_combining_mark) && text.contains(&part));
+            prop_assert!(all_found(&part, &text));
+        }
+
+        #[test]
+        fn case_and_accents_make_no_difference(word in "[a-zà-öø-ÿ]{2,12}") {
+            prop_assert_eq!(key(&word.to_uppercase()), key(&word));
+            let bare: String = word.nfd().filter(|&mark| !is_combining_mark(mark)).collect();
+            prop_assert_eq!(key(&bare), key(&word));
+        }
+
+        #[test]
+        fn a_snippet_is_one_line_of_bounded_length_from_any_text(text in "(?s).{0,400}", query in ".{0,20}") {
+            let line = snippet(&text, &terms(&query), 80);
+            prop_assert!(line.chars().count() <= 80 && !line.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn what_a_person_takes_for_the_same_is_the_same() {
+        for (left, right) in [
+            ("Straße", "STRASSE"),
+            ("ＡＢＣ１２３", "abc123"),
+            ("İstanbul", "istanbul"),
+            ("Ελλάς", "ελλασ"),
+            ("ｶﾞｲﾄﾞ", "ガイド"),
+            ("한글", "\u{1112}\u{1161}\u{11AB}\u{1100}\u{1173}\u{11AF}"),
+            ("مُحَمَّد", "محمد"),
+            ("أحمد", "احمد"),
+            ("שָׁלוֹם", "שלום"),
+            ("👍🏽 ❤️", "👍 ❤"),
+            ("sign-in_form", "Sign in form"),
+        ] {
+            assert_eq!(key(left), key(right), "{left} and {right}");
+        }
+    }
+
+    #[test]
+    fn signs_that_make_another_word_are_kept() {
+        for (left, right) in [("हिन्दी", "हन्द"), ("กิน", "กน"), ("が", "か")] {
+            assert_ne!(key(left), key(right), "{left} and {right}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_one_word_is_found_by_its_parts_and_as_a_whole() {
+        assert_eq!(tokens("SignInButton"), ["signinbutton", "sign", "in", "button"]);
+        assert!(all_found("sign button", "SignInButton"));
+        assert!(all_found("signin", "SignInButton"));
+        assert!(found(&terms("SignIn"), &tokens("sign in")).contains(&true));
+    }
+
+    #[test]
+    fn an_arabic_word_is_found_with_and_without_its_article() {
+        assert!(all_found("تسجيل", "شاشة التسجيل"));
+        assert!(found(&terms("التسجيل"), &tokens("تسجيل الدخول")).contains(&true));
+    }
+
+    #[test]
+    fn only_the_last_word_stands_for_longer_ones() {
+        assert!(all_found("invoice pay", "Invoice payments"));
+        assert!(!all_found("inv payments", "Invoice payments"));
+        assert!(!all_found("p", "Invoice payments"));
+    }
+
+    #[test]
+    fn a_query_of_any_length_has_few_terms() {
+        let query: String = (0..10_000).map(|word| format!("word{word} ")).collect();
+        assert_eq!(terms(&query).len(), MOST_TERMS);
+    }
+
+    #[test]
+    fn a_snippet_shows_the_first_match() {
+        let text = format!("{} the Überweisung is due\ntoday {}", "before ".repeat(100), "after ".repeat(100));
+        let line = snippet(&text, &terms("uberweis"), 60);
+        assert!(line.contains("the Überweisung is due today after"), "{line}");
+        assert!(snippet(&text, &terms("nothing"), 60).starts_with("before before"));
     }
 }

@@ -156,7 +156,7 @@ pub fn digest(point: &Embedding) -> String {
 }
 
 /// Why the index did not do what was asked.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum VectorsError {
     /// It cannot be reached or written just now; try again.
     #[error("the vector index is unavailable: {0}")]

@@ -1,14 +1,17 @@
 //! Where a group stands: what it committed, with its metadata, against what the partitions still have.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::Consumer;
 use super::events::{Entry, entries};
 use crate::record::{Position, TopicPartition};
+
+/// Between two tries to ask a coordinator that is not there yet.
+const COORDINATOR_WAIT: Duration = Duration::from_millis(50);
 
 /// A list of the partitions, without offsets.
 pub(super) fn list_of<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
@@ -20,15 +23,35 @@ pub(super) fn list_of<'a>(partitions: impl IntoIterator<Item = &'a TopicPartitio
 }
 
 /// What the consumer's group committed in each of the partitions: offset and metadata, or `None`. A commit that
-/// is under way is waited for.
+/// is under way is waited for, and so is the group's coordinator.
 pub(super) fn committed(
     consumer: &Consumer,
     partitions: &[TopicPartition],
     timeout: Duration,
 ) -> Result<Vec<Option<(i64, String)>>, KafkaError> {
-    let found = read(&consumer.committed_offsets(list_of(partitions), timeout)?)?;
+    let deadline = Instant::now() + timeout;
+    let entries = loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match consumer.committed_offsets(list_of(partitions), left).and_then(|list| read(&list)) {
+            Err(error) if is_passing(&error) && Instant::now() < deadline => std::thread::sleep(COORDINATOR_WAIT),
+            other => break other?,
+        }
+    };
     let of = |entry: Entry| (entry.offset >= 0).then_some((entry.offset, entry.metadata));
-    Ok(found.into_iter().map(of).collect())
+    Ok(entries.into_iter().map(of).collect())
+}
+
+/// The coordinator moves, or comes up.
+fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+                | RDKafkaErrorCode::UnstableOffsetCommit
+        )
+    )
 }
 
 /// Where the member begins in each of the partitions.

@@ -50,9 +50,13 @@ pub(super) struct Transactions {
     producer: Option<Producer>,
     /// Set when the owner leaves: nothing is waited for any more.
     closing: Arc<AtomicBool>,
+    /// Topics that take less than a batch: their records are sent one by one.
+    narrow: Topics,
     /// Why nothing can be written ever again.
     fenced: Option<String>,
 }
+
+type Topics = BTreeSet<Arc<str>>;
 
 /// Positions of a member of a group.
 pub(super) struct Offsets<'a> {
@@ -66,8 +70,8 @@ pub(super) struct Offsets<'a> {
 enum Stop {
     /// As the caller learns of it.
     For(CommitError),
-    /// These failed, or just shared a batch with one that is refused: to be tried each on its own.
-    Suspects(BTreeSet<usize>),
+    /// Batches to these topics were refused, and with them maybe records that are not to blame.
+    Refused(Topics),
 }
 
 impl From<CommitError> for Stop {
@@ -80,27 +84,30 @@ impl Transactions {
     /// Takes the name, which fences whoever had it.
     pub(super) fn open(settings: KafkaSettings, name: String, closing: Arc<AtomicBool>) -> Result<Self, LogError> {
         let producer = opened(&settings, &name, &closing)?;
-        Ok(Self { settings, name, producer: Some(producer), closing, fenced: None })
+        Ok(Self { settings, name, producer: Some(producer), closing, narrow: Topics::new(), fenced: None })
     }
 
     /// Writes all of it or nothing.
     pub(super) fn commit(&mut self, outputs: &[Output], offsets: Option<&Offsets<'_>>) -> Result<(), CommitError> {
-        let mut alone = BTreeSet::new();
+        let mut narrow = self.narrow.clone();
         loop {
-            match self.attempt(|transaction| transaction.run(outputs, offsets, &alone)) {
-                Ok(()) => return Ok(()),
+            match self.attempt(|transaction| transaction.run(outputs, offsets, &narrow)) {
+                Ok(()) => break,
                 Err(Stop::For(error)) => return Err(error),
-                // Each round has suspects that none had before, so this ends.
-                Err(Stop::Suspects(more)) => alone.extend(more),
+                // Others than those that are narrow already, so this ends.
+                Err(Stop::Refused(topics)) => narrow.extend(topics),
             }
         }
+        // No single record was refused, so it was the batches.
+        self.narrow = narrow;
+        Ok(())
     }
 
     /// Asks the broker whether the name is still ours, by a transaction that is aborted.
     pub(super) fn probe(&mut self, offsets: &Offsets<'_>) -> Result<(), CommitError> {
         match self.attempt(|transaction| transaction.begin().and_then(|()| transaction.write_offsets(offsets))) {
             Err(Stop::For(error)) => Err(error),
-            Ok(()) | Err(Stop::Suspects(_)) => Ok(()),
+            Ok(()) | Err(Stop::Refused(_)) => Ok(()),
         }
     }
 
@@ -157,9 +164,9 @@ struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    fn run(&self, outputs: &[Output], offsets: Option<&Offsets<'_>>, alone: &BTreeSet<usize>) -> Result<(), Stop> {
+    fn run(&self, outputs: &[Output], offsets: Option<&Offsets<'_>>, narrow: &Topics) -> Result<(), Stop> {
         self.begin()?;
-        self.write(outputs, alone)?;
+        self.write(outputs, narrow)?;
         if let Some(offsets) = offsets {
             self.write_offsets(offsets)?;
         }
@@ -173,19 +180,15 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn write(&self, outputs: &[Output], alone: &BTreeSet<usize>) -> Result<(), Stop> {
+    fn write(&self, outputs: &[Output], narrow: &Topics) -> Result<(), Stop> {
         let deadline = Instant::now() + TRANSACTION_TIMEOUT;
         for (index, output) in outputs.iter().enumerate() {
-            let is_alone = alone.contains(&index);
-            if is_alone {
-                self.flush(deadline, outputs, alone)?;
-            }
             self.send(index, output, deadline)?;
-            if is_alone {
-                self.flush(deadline, outputs, alone)?;
+            if narrow.contains(&output.topic) {
+                self.flush(deadline, outputs, narrow)?;
             }
         }
-        self.flush(deadline, outputs, alone)
+        self.flush(deadline, outputs, narrow)
     }
 
     fn send(&self, index: usize, output: &Output, deadline: Instant) -> Result<(), Stop> {
@@ -209,18 +212,20 @@ impl Transaction<'_> {
         }
     }
 
-    /// Waits until the broker has all that was sent. After a failure it will not have all: the client holds back
-    /// what it has not sent yet, for the abort.
-    fn flush(&self, deadline: Instant, outputs: &[Output], alone: &BTreeSet<usize>) -> Result<(), Stop> {
+    /// Waits until the broker has all that was sent. After a failure it will not have all: the client throws away
+    /// what it has not sent yet, and reports that first.
+    fn flush(&self, deadline: Instant, outputs: &[Output], narrow: &Topics) -> Result<(), Stop> {
         let slice_ms = i32::try_from(FLUSH_SLICE.as_millis()).unwrap_or(i32::MAX);
         loop {
             // SAFETY: the producer lives; its reports are served by its own thread.
             let code = unsafe { rd_kafka_flush(self.producer.client().native_ptr(), slice_ms) };
+            let is_flushed = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
             let failures = self.producer.context().failures();
-            if !failures.is_empty() {
-                return Err(self.failed(&failures, outputs, alone));
+            let causes: Vec<&Failure> = failures.iter().filter(|failure| !failure.is_consequence()).collect();
+            if let Some(first) = causes.first().copied().or_else(|| failures.first().filter(|_| is_flushed)) {
+                return Err(self.failed(first, &causes, outputs, narrow));
             }
-            if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            if is_flushed {
                 return Ok(());
             }
             if !self.may_wait(deadline) {
@@ -229,27 +234,25 @@ impl Transaction<'_> {
         }
     }
 
-    /// What failed records mean. A batch is refused as a whole, so the one to blame is known only when it was
-    /// sent alone.
-    fn failed(&self, failures: &[Failure], outputs: &[Output], alone: &BTreeSet<usize>) -> Stop {
-        let refused: Vec<&Failure> =
-            failures.iter().filter(|failure| meaning_of(failure.code) == Meaning::Refused).collect();
-        for failure in &refused {
-            if let Some(output) = outputs.get(failure.output)
-                && alone.contains(&failure.output)
-            {
-                return refusal(failure.output, output, failure.code).into();
+    /// What failed records mean. A batch is refused as a whole, so a record is to blame when it was sent alone.
+    fn failed(&self, first: &Failure, causes: &[&Failure], outputs: &[Output], narrow: &Topics) -> Stop {
+        let mut refused = Topics::new();
+        for failure in causes.iter().filter(|failure| meaning_of(failure.code) == Meaning::Refused) {
+            match outputs.get(failure.output) {
+                Some(output) if narrow.contains(&output.topic) => {
+                    return refusal(failure.output, output, failure.code).into();
+                }
+                output => refused.extend(output.map(|output| Arc::clone(&output.topic))),
             }
         }
         if !refused.is_empty() {
-            return Stop::Suspects(refused.iter().map(|failure| failure.output).collect());
+            return Stop::Refused(refused);
         }
-        let named = failures.first().and_then(|failure| Some((failure, outputs.get(failure.output)?)));
-        match (named, self.producer.client().fatal_error()) {
-            (Some((failure, output)), None) => {
-                CommitError::Unavailable(format!("a record to {} failed: {}", output.topic, failure.code)).into()
+        match outputs.get(first.output) {
+            Some(output) if self.producer.client().fatal_error().is_none() => {
+                CommitError::Unavailable(format!("a record to {} failed: {}", output.topic, first.code)).into()
             }
-            _ => self.stop(&KafkaError::MessageProduction(RDKafkaErrorCode::Fail)),
+            _ => self.stop(&KafkaError::MessageProduction(first.code)),
         }
     }
 
@@ -339,6 +342,13 @@ struct Failure {
     code: RDKafkaErrorCode,
 }
 
+impl Failure {
+    /// Thrown away because something else had failed.
+    fn is_consequence(self) -> bool {
+        matches!(self.code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
+    }
+}
+
 /// Collects the failures of a transaction. Reports of an aborted one may still come when the next has begun, so
 /// each record is tagged with the number of its transaction.
 #[derive(Default)]
@@ -355,7 +365,7 @@ impl Reports {
     }
 
     fn tag(&self, output: usize) -> usize {
-        (self.transaction.load(Ordering::Relaxed) as usize) << u32::BITS | output
+        ((self.transaction.load(Ordering::Relaxed) as usize) << u32::BITS) | output
     }
 
     fn add(&self, tag: usize, code: RDKafkaErrorCode) {

@@ -10,7 +10,7 @@ mod rows;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Sqlite, Transaction};
@@ -22,6 +22,8 @@ const MIGRATIONS: [&str; 1] = [include_str!("0001_files_jobs_facts.sql")];
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+const BUSY: i32 = 5;
 const CONNECTIONS: u32 = 4;
 
 /// The catalogue and the job store in a file. Clones share it.
@@ -43,7 +45,7 @@ impl SqliteJobs {
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(options);
         let store = Self { pool, place: path.display().to_string().into() };
-        let version = store.migrate().await.map_err(|error| store.error(error))?;
+        let version = store.migrate_when_free().await.map_err(|error| store.error(error))?;
         let known = MIGRATIONS.len() as i64;
         if version > known {
             return Err(StoreError::Newer { place: store.place.to_string(), found: version, known });
@@ -56,6 +58,20 @@ impl SqliteJobs {
         self.pool.close().await;
     }
 
+    /// The change of a new file to write-ahead logging does not wait for another process that makes the same change.
+    async fn migrate_when_free(&self) -> sqlx::Result<i64> {
+        let deadline = Instant::now() + BUSY_TIMEOUT;
+        loop {
+            match self.migrate().await {
+                Err(error) if result_code(&error) == Some(BUSY) && Instant::now() < deadline => {
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Brings the schema up to date, and gives its version.
     async fn migrate(&self) -> sqlx::Result<i64> {
         let mut transaction = self.write().await?;
         let (version,): (i64,) = sqlx::query_as("pragma user_version").fetch_one(&mut *transaction).await?;
@@ -88,24 +104,24 @@ enum Fault {
     Lasting,
 }
 
-/// SQLite's primary result codes: <https://www.sqlite.org/rescode.html>.
+/// SQLite's primary result code: <https://www.sqlite.org/rescode.html>.
+fn result_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i32>().ok().map(|extended| extended & 0xff)
+}
+
 fn fault(error: &sqlx::Error) -> Fault {
-    let code = match error {
-        sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
-        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
-            return Fault::Lasting;
-        }
-        _ => return Fault::Passing("it does not answer"),
-    };
-    match code.map(|extended| extended & 0xff) {
-        Some(3 | 8 | 23) => Fault::Passing("this user may not write it"),
-        Some(5 | 6 | 15) => Fault::Passing("another process keeps it locked"),
-        Some(7) => Fault::Passing("the machine is out of memory"),
-        Some(9) => Fault::Passing("it was interrupted"),
-        Some(10) => Fault::Passing("its disk cannot be read or written"),
-        Some(13) => Fault::Passing("its disk is full; free some space, and work goes on"),
-        Some(14) => Fault::Passing("it cannot be opened; its folder must be there, and this user's"),
-        _ => Fault::Lasting,
+    match (error, result_code(error)) {
+        (_, Some(3 | 8 | 23)) => Fault::Passing("this user may not write it"),
+        (_, Some(BUSY | 6 | 15)) => Fault::Passing("another process keeps it locked"),
+        (_, Some(7)) => Fault::Passing("the machine is out of memory"),
+        (_, Some(9)) => Fault::Passing("it was interrupted"),
+        (_, Some(10)) => Fault::Passing("its disk cannot be read or written"),
+        (_, Some(13)) => Fault::Passing("its disk is full; free some space, and work goes on"),
+        (_, Some(14)) => Fault::Passing("it cannot be opened; its folder must be there, and this user's"),
+        (sqlx::Error::Database(_) | sqlx::Error::Decode(_), _) => Fault::Lasting,
+        (sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_), _) => Fault::Lasting,
+        _ => Fault::Passing("it does not answer"),
     }
 }
 

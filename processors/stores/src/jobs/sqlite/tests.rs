@@ -323,6 +323,21 @@ async fn everything(store: &SqliteJobs) -> Vec<(Job, Vec<crate::jobs::Trouble>)>
     all
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_handles_create_one_file_at_the_same_time() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs.db");
+        let opening = (0..8).map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move { SqliteJobs::open(&path).await.map(drop) })
+        });
+        for opened in opening.collect::<Vec<_>>() {
+            opened.await.unwrap().unwrap();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_handles_open_and_write_one_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,8 +6,6 @@ mod error;
 mod extension;
 mod rows;
 mod search;
-#[cfg(test)]
-mod tests;
 mod write;
 
 use std::path::Path;
@@ -126,11 +124,8 @@ impl Vectors for SqliteVectors {
 
     async fn dump(&self) -> Result<Vec<Stored>, VectorsError> {
         let points = rows::all(&self.readers).await.map_err(|error| self.place.error(&error))?;
-        let stored = |point: Embedding| Stored {
-            unit_id: point.unit_id,
-            revision: point.head.revision,
-            digest: digest(&point),
-        };
+        let stored =
+            |point: Embedding| Stored { unit_id: point.unit_id, revision: point.head.revision, digest: digest(&point) };
         Ok(points.into_iter().map(stored).collect())
     }
 }

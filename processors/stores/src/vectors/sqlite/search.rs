@@ -80,8 +80,7 @@ async fn by_name(pool: &SqlitePool, query: &Query, key: &str, most: usize) -> sq
         union select id from units where tenant = ?1 and file_key = ?2
         union select id from units where tenant = ?1 and stem_key = ?2
         limit ?3";
-    let ids: Vec<(i64,)> =
-        sqlx::query_as(sql).bind(&query.tenant).bind(key).bind(most as i64).fetch_all(pool).await?;
+    let ids: Vec<(i64,)> = sqlx::query_as(sql).bind(&query.tenant).bind(key).bind(most as i64).fetch_all(pool).await?;
     Ok(ids.into_iter().map(|(id,)| id).collect())
 }
 
@@ -115,16 +114,21 @@ async fn by_words(pool: &SqlitePool, query: &Query, terms: &[Term], most: usize)
     let tokens = serde_json::to_string(&tokens).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let counts = "select term, doc from vocabulary where term in (select value from json_each(?))";
     let counts: Vec<(String, i64)> = sqlx::query_as(counts).bind(tokens).fetch_all(&mut *connection).await?;
-    let (units,): (i64,) =
-        sqlx::query_as("select coalesce(max(id), 0) from units").fetch_one(&mut *connection).await?;
+    let (units,): (i64,) = sqlx::query_as("select coalesce(max(id), 0) from units").fetch_one(&mut *connection).await?;
     let counts: HashMap<String, i64> = counts.into_iter().collect();
     let weight = |term: &Term| {
         let units_with = |token| counts.get(token).copied().unwrap_or(0);
         let rarest = term.tokens.iter().map(units_with).min().unwrap_or(0);
-        (1.0 + units as f32 / (1.0 + rarest as f32)).ln()
+        inverse_frequency(units as f32, rarest as f32)
     };
     let ranks = ranks.into_iter().map(|(id, rank)| (id, rank as f32)).collect();
     Ok(ByWords { ranks, weights: terms.iter().map(weight).collect() })
+}
+
+/// BM25's weight of a term that so many units have: Robertson and Zaragoza, The Probabilistic Relevance Framework,
+/// 2009, with one added inside the logarithm so that it stays above 0.
+fn inverse_frequency(units: f32, units_with: f32) -> f32 {
+    (1.0 + (units - units_with + 0.5).max(0.5) / (units_with + 0.5)).ln()
 }
 
 /// The terms in FTS5's language. Each token is quoted, and has no quote in it: nothing that a person types is an

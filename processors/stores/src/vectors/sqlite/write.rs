@@ -8,10 +8,7 @@ use crate::vectors::{Floor, IMAGE_DIMENSIONS, TEXT_DIMENSIONS, VectorsError, lex
 
 /// Refuses a unit that can never be written.
 pub(super) fn check(point: &Embedding) -> Result<(), VectorsError> {
-    let sides = [
-        ("text", &point.text_vector, TEXT_DIMENSIONS),
-        ("image", &point.image_vector, IMAGE_DIMENSIONS),
-    ];
+    let sides = [("text", &point.text_vector, TEXT_DIMENSIONS), ("image", &point.image_vector, IMAGE_DIMENSIONS)];
     for (side, vector, dimensions) in sides {
         let Some(Vector { model, values }) = vector else { continue };
         if values.len() != dimensions {

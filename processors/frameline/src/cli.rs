@@ -1,0 +1,286 @@
+//! The command line: what can be said, and the help that goes with it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use frameline_runtime::settings::duration;
+
+use crate::stages::Name;
+
+const FIRST_STEPS: &str = "\
+First steps:
+  frameline demo                         see it work on the samples that it ships
+  frameline up                           run all stages on this machine, until Ctrl-C
+  frameline add ~/designs --wait         in another terminal: bring files in
+  frameline search 'sign-in form'        find frames and passages by what they say
+  frameline search --image shot.png      find frames by how they look";
+
+/// Makes design files and documents searchable by what is in them.
+///
+/// Files go in at one end; at the other end every frame and every passage can be found, by words or by a
+/// picture. One directory holds everything, nothing else needs to be installed.
+#[derive(Debug, Parser)]
+#[command(name = "frameline", version, after_help = FIRST_STEPS, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// The data directory; by default $FRAMELINE_DATA, $XDG_DATA_HOME/frameline or ~/.local/share/frameline
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The configuration, one TOML file; `frameline config show` lists what it may say
+    #[arg(long, global = true, env = "FRAMELINE_CONFIG", value_name = "FILE", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON, one document a line, for other programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How log lines look on standard error; $FRAMELINE_LOG says which are written
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub(crate) log: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// For programs, one object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run all stages in this process, until Ctrl-C or SIGTERM
+    #[command(after_help = "\
+Examples:
+  frameline up
+  frameline up --data /srv/frameline --listen 0.0.0.0:8470
+  frameline up --config kafka.toml            the log between the stages on Apache Kafka
+
+While it runs, `add`, `search` and `jobs` work from other terminals, and HTTP answers on the address:
+/healthz (alive), /readyz (each stage), /metrics (Prometheus).")]
+    Up(Serve),
+    /// Run only these stages in this process
+    #[command(after_help = "\
+Examples:
+  frameline run identify render               two of the stages
+  frameline run embed --listen 127.0.0.1:0    another on the same machine, on any free port")]
+    Run(Run),
+    /// Bring files and folders in
+    #[command(after_help = "\
+Examples:
+  frameline add checkout.svg ~/designs        queue a file and a folder
+  frameline add ~/designs --wait              and follow until each is searchable
+
+Adding a file again that has not changed does nothing. Exit status 1 when a file failed; the output says why.")]
+    Add(Add),
+    /// Find frames and passages, by words or by a picture
+    #[command(after_help = "\
+Examples:
+  frameline search how do I reset my password
+  frameline search 'delivery address' --limit 3
+  frameline search --image screenshot.png --json")]
+    Search(Search),
+    /// List what was added and how it went, or show one
+    #[command(after_help = "\
+Examples:
+  frameline jobs                              the newest ones
+  frameline jobs 7f3a                         one, by the start of its id")]
+    Jobs(Jobs),
+    /// Show how many records each stage has before it
+    Lag,
+    /// Take a file out of the index
+    #[command(after_help = "\
+Example:
+  frameline delete ~/designs/checkout.svg     as it was added; it need not exist any more")]
+    Delete(Delete),
+    /// See it work: bring the shipped samples in, answer three questions, keep serving
+    #[command(after_help = "\
+Example:
+  frameline demo
+
+It keeps to a data directory of its own, `demo` in the usual one, unless --data names another.")]
+    Demo(Demo),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Compare the topics of the log in use with the ones that are needed
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Print the completion script of a shell
+    #[command(after_help = "\
+Example:
+  frameline completion bash > ~/.local/share/bash-completion/completions/frameline")]
+    Completion {
+        /// Which shell
+        shell: Shell,
+    },
+    /// The child process of a stage that opens files from outside
+    #[command(hide = true)]
+    Worker {
+        /// Which stage's
+        stage: WorkerStage,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Serve {
+    /// Address of /healthz, /readyz and /metrics; port 0 takes any free one [default: 127.0.0.1:8470]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Stable name of this process in the groups on Kafka; the host's name by default
+    #[arg(long, env = "FRAMELINE_INSTANCE", value_name = "NAME", hide_env_values = true)]
+    pub(crate) instance: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The stages
+    #[arg(required = true, value_enum, value_name = "STAGE")]
+    pub(crate) stages: Vec<Name>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// Files and folders
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Follow the files until each is searchable, skipped or failed
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Give up following after this long, such as 90s or 10m; the work goes on
+    #[arg(long, value_name = "TIME", requires = "wait", value_parser = duration::parse)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// What to look for
+    #[arg(required_unless_present = "image", conflicts_with = "image", value_name = "WORDS")]
+    pub(crate) words: Vec<String>,
+    /// Find what looks like this picture (PNG, JPEG, WebP, GIF)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) image: Option<PathBuf>,
+    /// How many hits at most
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub(crate) limit: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Jobs {
+    /// The job's id, or as much of its start as makes it the only one
+    pub(crate) id: Option<String>,
+    /// How many of the newest to list
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The file, as it was added
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Address of /healthz, /readyz and /metrics; any free port by default
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Refuse unknown keys, wrong values and contradictions
+    Check,
+    /// Print every key with its value, default and unit
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopicsCommand {
+    /// Show what is missing or different
+    Diff,
+    /// Plan the creation of what is missing; with --execute, do it
+    Apply {
+        /// Do it
+        #[arg(long)]
+        execute: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WorkerStage {
+    Identify,
+    Render,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_takes_json_and_a_data_directory() {
+        for command in [
+            "up",
+            "run render",
+            "add x",
+            "search x",
+            "jobs",
+            "lag",
+            "delete x",
+            "demo",
+            "config show",
+            "config check",
+            "topics diff",
+            "topics apply",
+        ] {
+            let cli = parse(&format!("frameline {command} --json --data d")).unwrap();
+            assert!(cli.common.json, "{command}");
+            assert_eq!(cli.common.data, Some(PathBuf::from("d")), "{command}");
+        }
+    }
+
+    #[test]
+    fn search_takes_words_or_a_picture_but_not_both_and_not_neither() {
+        let Command::Search(search) = parse("frameline search two words --limit 3").unwrap().command else { panic!() };
+        assert_eq!((search.words, search.limit), (vec!["two".to_owned(), "words".to_owned()], 3));
+        assert!(parse("frameline search --image x.png").is_ok());
+        assert!(parse("frameline search").is_err());
+        assert!(parse("frameline search word --image x.png").is_err());
+        assert!(parse("frameline search word --limit 0").is_err());
+    }
+
+    #[test]
+    fn run_refuses_a_stage_that_does_not_exist_and_names_the_ones_that_do() {
+        let text = parse("frameline run rendre").unwrap_err().to_string();
+        assert!(text.contains("rendre") && text.contains("render"), "{text}");
+    }
+
+    #[test]
+    fn a_timeout_is_written_as_a_person_writes_it() {
+        let Command::Add(add) = parse("frameline add x --wait --timeout 90s").unwrap().command else { panic!() };
+        assert_eq!(add.timeout, Some(Duration::from_secs(90)));
+        assert!(parse("frameline add x --wait --timeout soon").is_err());
+    }
+}

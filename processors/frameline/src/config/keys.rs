@@ -1,0 +1,140 @@
+//! Every key of the configuration: its unit and what it means. Defaults are the types' own; a test holds this
+//! table and the types to each other.
+
+/// What is known of a key.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Dotted; `*` stands for the name of any stage.
+    pub(crate) name: &'static str,
+    /// What its value counts, or is.
+    pub(crate) unit: &'static str,
+    /// What it means.
+    pub(crate) about: &'static str,
+}
+
+const fn key(name: &'static str, unit: &'static str, about: &'static str) -> Key {
+    Key { name, unit, about }
+}
+
+/// All keys.
+pub(crate) const KEYS: &[Key] = &[
+    key("service.listen", "address", "where /healthz, /readyz and /metrics answer; port 0 takes any free one"),
+    key("service.tenant", "name", "whose files these are"),
+    key("log.kind", "embedded, kafka", "which log carries the records between the stages"),
+    key("log.create_topics", "true, false", "create missing topics at start; by default on the embedded log only"),
+    key("log.session_timeout", "duration", "after this long without a sign of life a stage loses its partitions"),
+    key("log.drain_deadline", "duration", "how long a stage may take to finish what it has when it must let go"),
+    key("kafka.bootstrap_servers", "host:port, …", "brokers to begin with"),
+    key("kafka.replication", "brokers", "how many keep each partition of a topic that is created"),
+    key(
+        "kafka.group_protocol",
+        "classic, consumer",
+        "who shares partitions out: the members, or the broker (from 4.0)",
+    ),
+    key("kafka.properties", "table", "librdkafka's own, such as { \"security.protocol\" = \"ssl\" }"),
+    key("discover.largest_file_bytes", "bytes", "a larger file is refused"),
+    key("discover.changing_attempts", "readings", "of a file that changes while it is read, in all"),
+    key("discover.changing_pause", "duration", "between those readings"),
+    key("identify.workers", "processes", "open files at the same time; 0 for one a core"),
+    key("identify.file_cpu", "duration", "processor time that a file may take"),
+    key("identify.file_wall", "duration", "time by the clock that a file may take"),
+    key("identify.worker_memory_bytes", "bytes", "memory that a process may use"),
+    key("identify.file_limit_bytes", "bytes", "a larger file is skipped"),
+    key("identify.frame_min_side_px", "pixels", "shortest side of an artboard that is indexed"),
+    key("identify.frame_max_side_px", "pixels", "longest side of an artboard that is indexed"),
+    key("identify.frame_max_aspect", "ratio", "longer side of an artboard over the shorter one, at most"),
+    key("identify.frame_min_elements", "elements", "an artboard with fewer is not indexed"),
+    key("identify.frames_per_file", "frames", "of a file that are indexed, the first ones"),
+    key("identify.passage_tokens", "tokens", "longest passage"),
+    key("identify.passage_overlap_tokens", "tokens", "of a passage that the next one repeats"),
+    key("identify.passages_per_file", "passages", "of a file that are indexed, the first ones"),
+    key("render.workers", "processes", "draw at the same time; 0 for one a core"),
+    key("render.longest_side_px", "pixels", "longest side of a thumbnail"),
+    key("render.frame_cpu", "duration", "processor time that a frame may take"),
+    key("render.frame_wall", "duration", "time by the clock that a frame may take"),
+    key("render.worker_memory_bytes", "bytes", "memory that a process may use"),
+    key("validate.tiny_side_px", "pixels", "a frame with a shorter side is tiny, and refused"),
+    key("validate.blank_edge_density", "share, 0 to 1", "fewer pixels than this on edges, and a frame may be blank"),
+    key("validate.blank_colours", "colours", "a picture with more is not blank"),
+    key("validate.duplicate_dhash_bits", "bits of 64", "by which hashes of near-duplicates differ at most"),
+    key("validate.duplicate_aspect_share", "share, 0 to 1", "by which aspects of near-duplicates differ at most"),
+    key("validate.duplicate_text_share", "share, 0 to 1", "of their words that near-duplicates have in common"),
+    key("validate.files_in_memory", "files", "whose frames are remembered; those of others are read again"),
+    key("embed.threads", "threads", "run models at the same time; 0 for one a core"),
+    key("stages.*.batch_records", "records", "largest batch"),
+    key("stages.*.batch_bytes", "bytes", "largest batch; a single larger record is a batch of its own"),
+    key("stages.*.linger", "duration", "how long a batch waits to fill up"),
+    key("stages.*.concurrency", "batches", "worked on at the same time"),
+    key("stages.*.commit_interval", "duration", "how long results wait for others to be committed with"),
+    key("stages.*.in_flight_records", "records", "taken in and not yet committed, at most"),
+    key("stages.*.in_flight_bytes", "bytes", "taken in or waiting to be committed, at most"),
+    key("stages.*.retry_base", "duration", "first wait before a failed record is tried again; it doubles each time"),
+    key("stages.*.retry_cap", "duration", "longest wait"),
+    key("stages.*.retry_attempts", "attempts", "in all, before the record becomes a dead letter"),
+    key("stages.*.rate_limit", "records/s", "at most; 0 for no limit"),
+    key("stages.*.halt_after", "dead letters", "so many in a row and the stage stops taking"),
+];
+
+impl Key {
+    /// Whether it is the one of this name.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        match self.name.split_once(".*.") {
+            None => self.name == name,
+            Some((front, back)) => name
+                .strip_prefix(front)
+                .and_then(|rest| rest.strip_suffix(back))
+                .and_then(|stage| stage.strip_prefix('.')?.strip_suffix('.'))
+                .is_some_and(is_stage),
+        }
+    }
+}
+
+/// The key of this name.
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.names(name))
+}
+
+/// The known name that is most like this one, if any is.
+pub(super) fn nearest(name: &str) -> Option<String> {
+    let similar = names().map(|known| (strsim::jaro_winkler(name, &known).max(same_end(name, &known)), known));
+    let best = similar.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    best.filter(|(similarity, _)| *similarity > 0.7).map(|(_, known)| known)
+}
+
+/// A key that was put into the wrong section is meant all the same.
+fn same_end(name: &str, known: &str) -> f64 {
+    let end = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    if end(name) == end(known) { 0.75 } else { 0.0 }
+}
+
+fn names() -> impl Iterator<Item = String> {
+    KEYS.iter().flat_map(|key| match key.name.split_once(".*.") {
+        None => vec![key.name.to_owned()],
+        Some((front, back)) => crate::stages::Name::ALL.iter().map(|stage| format!("{front}.{stage}.{back}")).collect(),
+    })
+}
+
+fn is_stage(name: &str) -> bool {
+    crate::stages::Name::ALL.iter().any(|stage| stage.as_str() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_a_stage_is_found_for_stages_only() {
+        assert!(find("stages.render.linger").is_some());
+        assert!(find("stages.reader.linger").is_none());
+        assert!(find("stages.linger").is_none());
+        assert!(find("stages..linger").is_none());
+    }
+
+    #[test]
+    fn the_nearest_name_is_the_one_that_was_meant() {
+        assert_eq!(nearest("log.kid").as_deref(), Some("log.kind"));
+        assert_eq!(nearest("stages.embed.batch_record").as_deref(), Some("stages.embed.batch_records"));
+        assert_eq!(nearest("bootstrap_servers").as_deref(), Some("kafka.bootstrap_servers"));
+        assert_eq!(nearest("zzz"), None);
+    }
+}

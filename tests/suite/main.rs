@@ -1,0 +1,9 @@
+//! The whole-system tests, one binary: the contract of the log's adapters, the driver's promises on both logs,
+//! the chain from a file to a hit, and the command line as its users have it.
+
+mod chain;
+mod cli;
+mod contract;
+mod disk;
+mod driver;
+mod process;

@@ -1,0 +1,59 @@
+//! Sets up and runs what a developer runs: the tests and the benchmarks.
+//!
+//! It depends on nothing but the standard library, so that it is built in a second on a fresh machine. Each
+//! command is a file: [`test`] runs the whole test run and sums it up by [`report`], [`bench`] runs one
+//! benchmark. Both first see to the machine's [`needs`].
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod bench;
+mod cargo;
+mod needs;
+mod report;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  test [FILTER]       run all tests, or those whose name contains FILTER; installs what they need when it is
+                      root on Debian, else says what is missing and exits 2
+  bench NAME [--json] [--rounds N]
+                      run a benchmark: chain, passthrough, embed, search; --json ends with one line for scripts
+  help                this text";
+
+/// Why a command came to nothing.
+enum Error {
+    /// The machine lacks something, or the command cannot be understood: exit code 2.
+    Unusable(String),
+    /// Exit code 1.
+    Failed(String),
+}
+
+impl From<String> for Error {
+    fn from(message: String) -> Self {
+        Error::Failed(message)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test"] => test::run(None),
+        ["test", filter] if !filter.starts_with('-') => test::run(Some(filter)),
+        ["bench", name, options @ ..] if !name.starts_with('-') => bench::run(name, options),
+        ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err(Error::Unusable(HELP.to_owned())),
+    };
+    let (message, code) = match outcome {
+        Ok(code) => return code,
+        Err(Error::Unusable(message)) => (message, 2),
+        Err(Error::Failed(message)) => (message, 1),
+    };
+    eprintln!("{message}");
+    ExitCode::from(code)
+}
