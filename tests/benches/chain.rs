@@ -1,8 +1,8 @@
 //! The embedded service against one function with the same steps, on the same files and threads.
 //!
 //! Ours is the binary as its users have it: `up` is ready, then `add --wait` brings a folder in. The other calls
-//! the stages one after the other, file by file: the same workers, models and stores, and no log, no driver, no
-//! jobs. What both end with is compared.
+//! the stages one after the other, for some files at a time: the same workers, models and stores, and no log, no
+//! driver, no jobs. What both end with is compared.
 
 mod bundle;
 mod service;

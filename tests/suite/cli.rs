@@ -4,14 +4,15 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Stdio;
 
+use frameline_tests::kafka::Broker;
 use serde_json::Value;
 
-use crate::process::{Ended, Product, Running, samples};
+use crate::process::{Ended, Product, Running, samples, until};
 
-const SCREEN: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300">
+const SCREEN: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300">
   <rect width="400" height="300" fill="#f4f1ea"/><rect x="40" y="60" width="320" height="60" rx="8" fill="#2f5d50"/>
   <circle cx="90" cy="210" r="40" fill="#e07a5f"/><rect x="150" y="180" width="200" height="60" fill="#3d405b"/>
-  <text x="60" y="100" font-size="28" fill="white">Marmalade subscription</text></svg>"#;
+  <text x="60" y="100" font-size="28" fill="white">Marmalade subscription</text></svg>"##;
 
 fn files(report: &Value) -> &Vec<Value> {
     report["files"].as_array().unwrap()
@@ -53,7 +54,8 @@ fn what_is_added_without_a_service_waits_for_one() {
 
     let mut service = product.up();
     let again = product.json(["add", "--wait", screen.to_str().unwrap()]);
-    assert_eq!(files(&again)[0]["state"], "done", "{again}");
+    let state = files(&again)[0]["state"].as_str().unwrap();
+    assert!(["done", "unchanged"].contains(&state), "{again}");
     assert_eq!(again["service"]["pid"], service.pid());
     assert!(product.found("marmalade")[0].ends_with("marmalade.svg"));
     assert_eq!(service.stop(), Some(0));
@@ -84,7 +86,7 @@ fn a_file_is_found_by_words_and_by_its_picture_until_it_is_deleted() {
     fs::remove_file(&screen).unwrap();
     let deleted = product.json(["delete", screen.to_str().unwrap()]);
     assert_eq!(files(&deleted)[0]["state"], "queued", "{deleted}");
-    crate::process::until("the file is gone", || {
+    until("the file is gone", || {
         let found = product.found("marmalade subscription");
         found.iter().all(|file| !file.ends_with("marmalade.svg")).then_some(())
     });
@@ -105,7 +107,7 @@ fn adding_everything_again_changes_nothing_and_leaves_no_lag() {
     let second = product.json(["add", "--wait", screens.to_str().unwrap()]);
     assert_eq!(second["counts"]["unchanged"], count, "{second}");
     assert_eq!(product.json(["search", "settings", "--limit", "50"]), hits);
-    crate::process::until("every lag is 0", || (lag(&product) == 0).then_some(()));
+    until("every lag is 0", || (lag(&product) == 0).then_some(()));
     assert_eq!(service.stop(), Some(0));
 }
 
@@ -195,7 +197,7 @@ fn a_name_with_a_newline_and_one_that_is_not_utf_8_are_taken_and_shown_safely() 
     let added = product.json(["add", "--wait", folder]);
     assert_eq!(added["counts"]["done"], 2, "{added}");
     let shown = product.run(["search", "airship"]);
-    assert!(shown.out.lines().next().unwrap().ends_with("two\\nlines.md"), "{}", shown.out);
+    assert!(shown.out.lines().next().unwrap().contains("/two\\nlines.md"), "{}", shown.out);
     assert!(product.found("samovar tea")[0].contains("caf"));
     assert_eq!(service.stop(), Some(0));
 }
@@ -228,6 +230,32 @@ fn the_demo_answers_three_questions_and_serves_until_it_is_told_to_stop() {
     }
     assert_eq!(demo.next_event()["event"], "serving");
     assert_eq!(demo.stop(), Some(0));
+}
+
+#[test]
+fn on_kafka_the_same_chain_runs_once_its_topics_were_asked_for() {
+    let broker = Broker::start();
+    let product = Product::new();
+    let settings = format!(
+        "[log]\nkind = \"kafka\"\n[kafka]\nbootstrap_servers = \"{}\"\nreplication = 1\n",
+        broker.bootstrap_servers()
+    );
+    let config = product.file("kafka/frameline.toml", settings);
+    let with = |arguments: &[&str]| -> Vec<String> {
+        arguments.iter().copied().chain(["--config", config.to_str().unwrap()]).map(str::to_owned).collect()
+    };
+    product.run(with(&["up"])).refuses(&["lacks the topics", "embeddings", "frameline topics apply --execute"]);
+    product.json(with(&["topics", "apply", "--execute"]));
+    assert_eq!(product.json(with(&["topics", "diff"]))["changes"].as_array().unwrap().len(), 0);
+
+    let mut service = Running::start(product.command(with(&["up", "--json", "--listen", "127.0.0.1:0"])));
+    let screen = product.file("marmalade.svg", SCREEN);
+    let added = product.json(with(&["add", "--wait", screen.to_str().unwrap()]));
+    assert_eq!(added["counts"]["done"], 1, "{added}");
+    let hits = product.json(with(&["search", "marmalade", "subscription"]));
+    assert!(hits["hits"][0]["file"].as_str().unwrap().ends_with("marmalade.svg"), "{hits}");
+    until("every lag is 0", || (product.json(with(&["lag"]))["lag"] == 0).then_some(()));
+    assert_eq!(service.stop(), Some(0));
 }
 
 #[test]

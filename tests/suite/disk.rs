@@ -1,6 +1,7 @@
 //! A disk that is full, and then is not any more.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,7 +25,9 @@ impl SmallDisk {
     fn fill(&self) -> PathBuf {
         let space = statvfs(&self.0).unwrap();
         let filler = self.0.join("filler");
-        fs::write(&filler, vec![1; usize::try_from(space.f_bavail * space.f_bsize).unwrap()]).unwrap();
+        // A little more than there is: it ends where the disk does.
+        let bytes = vec![1; usize::try_from((space.f_bavail + 16) * space.f_bsize).unwrap()];
+        assert_eq!(fs::write(&filler, bytes).unwrap_err().kind(), ErrorKind::StorageFull);
         filler
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn exit(result: anyhow::Result<()>) -> ExitCode {
         return ExitCode::from(INTERRUPTED);
     }
     if !error.is::<Told>() {
-        output::note(&text(&error));
+        output::note(text(&error));
     }
     ExitCode::FAILURE
 }

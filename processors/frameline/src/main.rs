@@ -1,5 +1,7 @@
 //! The one binary: every stage, the commands beside them, and the child processes that open files.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod cli;
 mod commands;
 mod config;

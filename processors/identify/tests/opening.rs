@@ -1,5 +1,7 @@
 //! The stage with real workers, over real samples and hostile files. The executable is its own worker.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

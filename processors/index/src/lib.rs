@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use frameline_runtime::{Failure, Outcome, Stage};
 use frameline_schemas::{Embedding, Manifest, UnitOrEnd};
 use frameline_stores::vectors::{Floor, Vectors, VectorsError};
+use uuid::Uuid;
 
 /// The stage `index`.
 pub struct Index {
@@ -39,12 +40,12 @@ impl Index {
         results
     }
 
-    async fn finish(&self, manifest: &Manifest) -> Result<(), VectorsError> {
-        let Manifest { head, deleted, .. } = manifest;
-        let removed = self.vectors.finish(head.file_id, Floor::after(head.revision, *deleted)).await?;
-        if removed > 0 {
-            tracing::debug!(file_id = %head.file_id, revision = head.revision, removed, "older units removed");
+    async fn finish(&self, ends: &[(Uuid, Floor)]) -> Result<(), VectorsError> {
+        if ends.is_empty() {
+            return Ok(());
         }
+        let removed = self.vectors.finish(ends).await?;
+        tracing::debug!(files = ends.len(), removed, "files finished, units of older revisions removed");
         Ok(())
     }
 }
@@ -62,27 +63,24 @@ impl Stage for Index {
     }
 
     async fn process(&self, batch: Vec<Self::In>) -> Vec<Outcome> {
-        let mut points = Vec::new();
-        let mut order = Vec::with_capacity(batch.len());
+        let (mut points, mut ends) = (Vec::new(), Vec::new());
+        let mut is_end = Vec::with_capacity(batch.len());
         for record in batch {
+            is_end.push(matches!(record, UnitOrEnd::End(_)));
             match record {
-                UnitOrEnd::Unit(point) => {
-                    points.push(point);
-                    order.push(None);
+                UnitOrEnd::Unit(point) => points.push(point),
+                UnitOrEnd::End(Manifest { head, deleted, .. }) => {
+                    ends.push((head.file_id, Floor::after(head.revision, deleted)));
                 }
-                UnitOrEnd::End(manifest) => order.push(Some(manifest)),
             }
         }
         let mut upserted = self.upsert(&points).await.into_iter();
-        let mut outcomes = Vec::with_capacity(order.len());
-        for end in order {
-            let result = match end {
-                None => upserted.next().unwrap_or(Ok(())),
-                Some(manifest) => self.finish(&manifest).await,
-            };
-            outcomes.push(result.map_or_else(|error| Outcome::Fail(failure_of(error)), |()| Outcome::Emit(Vec::new())));
-        }
-        outcomes
+        let finished = self.finish(&ends).await;
+        let outcome = |is_end| {
+            let result = if is_end { finished.clone() } else { upserted.next().unwrap_or(Ok(())) };
+            result.map_or_else(|error| Outcome::Fail(failure_of(error)), |()| Outcome::Emit(Vec::new()))
+        };
+        is_end.into_iter().map(outcome).collect()
     }
 }
 

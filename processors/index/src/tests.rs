@@ -102,7 +102,7 @@ impl Vectors for Down {
     async fn upsert(&self, _: &[Embedding]) -> Result<(), VectorsError> {
         down()
     }
-    async fn finish(&self, _: Uuid, _: Floor) -> Result<u64, VectorsError> {
+    async fn finish(&self, _: &[(Uuid, Floor)]) -> Result<u64, VectorsError> {
         down()
     }
     async fn search(&self, _: &Query) -> Result<Vec<Hit>, VectorsError> {

@@ -1,5 +1,7 @@
 //! The stage with real workers, over real samples and hostile scenes. The executable is its own worker.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! The pool against real workers. The executable is its own worker, so that it needs no other program.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

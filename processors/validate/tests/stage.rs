@@ -57,7 +57,11 @@ fn head(revision: i64) -> Head {
 }
 
 fn bars(step: u32) -> RgbImage {
-    RgbImage::from_fn(160, 120, |x, y| if (x / step + y / 30) % 2 == 0 { Rgb([240; 3]) } else { Rgb([20, 60, 90]) })
+    RgbImage::from_fn(
+        160,
+        120,
+        |x, y| if (x / step + y / 30).is_multiple_of(2) { Rgb([240; 3]) } else { Rgb([20, 60, 90]) },
+    )
 }
 
 fn blank() -> RgbImage {

@@ -1,4 +1,4 @@
-//! The steps as one function, file by file.
+//! The steps as one function, some files at a time.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use tokio::runtime::Runtime;
 use super::{Pass, service};
 
 const TENANT: &str = "default";
+const FILES_TOGETHER: usize = 8;
 
 /// What is loaded once.
 pub(super) struct Bundle {
@@ -38,20 +39,18 @@ impl Bundle {
         Ok(Self { runtime, text: Arc::new(TextModel::new()?), image: Arc::new(ImageModel::new()) })
     }
 
-    /// Brings the files in, on fresh stores. Two files a processor are under way, so that one computes while
-    /// another waits for its worker.
+    /// Brings the files in, on fresh stores; on each processor some together, so that the models' batches are full.
     pub(super) fn pass(&self, files: &[PathBuf]) -> anyhow::Result<Pass> {
         let folder = TempDir::new()?;
         self.runtime.block_on(async {
             let steps = Arc::new(self.open(folder.path()).await?);
             let started = Instant::now();
-            let at_once = 2 * thread::available_parallelism()?.get();
-            stream::iter(files.to_vec())
-                .map(|file| {
+            stream::iter(files.chunks(FILES_TOGETHER).map(<[PathBuf]>::to_vec))
+                .map(|files| {
                     let steps = Arc::clone(&steps);
-                    async move { tokio::spawn(async move { steps.bring_in(&file).await }).await? }
+                    async move { tokio::spawn(async move { steps.bring_in(&files).await }).await? }
                 })
-                .buffer_unordered(at_once)
+                .buffer_unordered(thread::available_parallelism()?.get())
                 .try_for_each(|()| async { Ok(()) })
                 .await?;
             let seconds = started.elapsed().as_secs_f64();
@@ -97,8 +96,12 @@ struct Steps {
 }
 
 impl Steps {
-    async fn bring_in(&self, path: &Path) -> anyhow::Result<()> {
-        let identified = step(&self.identify, vec![self.take_in(path).await?]).await?;
+    async fn bring_in(&self, paths: &[PathBuf]) -> anyhow::Result<()> {
+        let mut files = Vec::new();
+        for path in paths {
+            files.push(self.take_in(path).await?);
+        }
+        let identified = step(&self.identify, files).await?;
         let (frames, mut units): (Vec<_>, Vec<_>) =
             identified.into_iter().partition(|output| *output.topic == *frameline_topics::FRAMES);
         let thumbnails = step(&self.render, frames).await?;
@@ -130,7 +133,7 @@ impl Steps {
     }
 }
 
-/// What a stage makes of another's outputs.
+/// What a stage makes of another's outputs, without the progress that it tells to jobs.
 async fn step<S: Stage>(stage: &S, outputs: Vec<Output>) -> anyhow::Result<Vec<Output>> {
     let decode = |Output { key, value, headers, .. }: Output| {
         let record = Record { offset: 0, timestamp_ms: 0, key, value, headers };
@@ -145,5 +148,6 @@ async fn step<S: Stage>(stage: &S, outputs: Vec<Output>) -> anyhow::Result<Vec<O
             Outcome::Fail(failure) => bail!("{}: {}", stage.name(), failure.error),
         }
     }
+    made.retain(|output| *output.topic != *frameline_topics::PROGRESS);
     Ok(made)
 }

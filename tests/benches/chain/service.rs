@@ -19,11 +19,11 @@ pub(super) fn pass(folder: &Path) -> anyhow::Result<Pass> {
     let data = TempDir::new()?;
     let service = Service::start(data.path())?;
     let mut add = command(data.path(), "add")?;
-    add.arg(folder).arg("--wait").stdout(Stdio::null());
+    add.arg(folder).arg("--wait");
     let started = Instant::now();
-    let status = add.status()?;
+    let added = add.output()?;
     let seconds = started.elapsed().as_secs_f64();
-    ensure!(status.success(), "`frameline add --wait`: {status}");
+    ensure!(added.status.success(), "`frameline add --wait`: {}", String::from_utf8_lossy(&added.stderr));
     service.stop()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let counts =
@@ -69,7 +69,7 @@ fn command(data: &Path, name: &str) -> anyhow::Result<Command> {
     for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"FRAMELINE")) {
         command.env_remove(name);
     }
-    command.arg(name).arg("--data").arg(data).stdin(Stdio::null());
+    command.arg(name).arg("--data").arg(data).env("FRAMELINE_LOG", "warn").stdin(Stdio::null());
     Ok(command)
 }
 

@@ -69,7 +69,7 @@ fn accidents_are_told_and_their_neighbours_go_through() {
     let large = product.file("large.txt", "");
     std::fs::File::options().write(true).open(&large).unwrap().set_len(300 << 20).unwrap();
 
-    for (file, word) in [(&empty, "empty"), (&truncated, ""), (&large, "large")] {
+    for (file, word) in [(&empty, "empty"), (&truncated, ""), (&large, "limit")] {
         let (state, reason) = outcome(&product, file);
         assert!(["skipped", "failed", "refused"].contains(&state.as_str()), "{}: {state}: {reason}", file.display());
         assert!(reason.contains(word), "{}: {reason}", file.display());

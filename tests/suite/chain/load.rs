@@ -28,7 +28,7 @@ fn two_thousand_small_files_at_once_end_with_flat_memory_and_no_lag() {
     assert!(most_mib < 1_200, "at most {most_mib} MiB");
 
     let again = product.json(["add", samples().join("screens").to_str().unwrap(), "--wait"]);
-    assert_eq!(again["counts"]["failed"], 0);
+    assert!(again["counts"]["failed"].is_null(), "{again}");
     assert_eq!(service.stop(), Some(0));
 }
 

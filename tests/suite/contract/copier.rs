@@ -8,10 +8,10 @@ use frameline_runtime::{Output, Position, Record, TopicPartition};
 /// Small, so that there are many commits to disturb.
 const RECORDS_PER_COMMIT: usize = 7;
 /// The header that says which instance made the copy.
-pub const COPIED_BY: &str = "copied-by";
+pub(super) const COPIED_BY: &str = "copied-by";
 
 /// Copies what the group reads to the topic `to`, until the session ends. Whoever drops the future has it leave.
-pub async fn copy(log: Arc<dyn Log>, membership: Membership, to: String) {
+pub(super) async fn copy(log: Arc<dyn Log>, membership: Membership, to: String) {
     let instance = membership.instance.clone();
     let mut session = log.join(membership).await.unwrap();
     while let Some(event) = session.events.recv().await {

@@ -8,26 +8,26 @@ use frameline_runtime::log::{Commit, CommitError, Event, Log, Membership, Revoca
 use frameline_runtime::{Output, Position, Record, TopicPartition};
 
 /// Longer than any rebalance on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a member has seen so far.
-pub struct Follower {
-    pub session: Session,
+pub(super) struct Follower {
+    pub(super) session: Session,
     /// What it has, and from where.
-    pub held: BTreeMap<TopicPartition, Position>,
+    pub(super) held: BTreeMap<TopicPartition, Position>,
     /// What it was told to give back and has not let go.
-    pub revoked: Vec<Revocation>,
+    pub(super) revoked: Vec<Revocation>,
     /// All records, in the order they came.
-    pub records: Vec<(TopicPartition, Record)>,
+    pub(super) records: Vec<(TopicPartition, Record)>,
     /// Every end that was told, in order.
-    pub ends: Vec<(TopicPartition, i64)>,
-    pub fenced: Option<String>,
-    pub unavailable: Option<String>,
-    pub closed: bool,
+    pub(super) ends: Vec<(TopicPartition, i64)>,
+    pub(super) fenced: Option<String>,
+    pub(super) unavailable: Option<String>,
+    pub(super) closed: bool,
 }
 
 impl Follower {
-    pub async fn join(log: &Arc<dyn Log>, membership: Membership) -> Self {
+    pub(super) async fn join(log: &Arc<dyn Log>, membership: Membership) -> Self {
         let session = log.join(membership).await.unwrap();
         Self {
             session,
@@ -42,7 +42,7 @@ impl Follower {
     }
 
     /// Takes events until `done`, or fails, saying what was waited for.
-    pub async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+    pub(super) async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let give_up = Instant::now() + PATIENCE;
         while !done(self) {
             let event = tokio::time::timeout_at(give_up.into(), self.session.events.recv()).await;
@@ -54,7 +54,7 @@ impl Follower {
     }
 
     /// Takes what has come already, without waiting.
-    pub fn catch_up(&mut self) {
+    pub(super) fn catch_up(&mut self) {
         while let Ok(event) = self.session.events.try_recv() {
             self.take(Some(event));
         }
@@ -83,17 +83,17 @@ impl Follower {
         }
     }
 
-    pub async fn commit(&self, outputs: Vec<Output>, positions: Vec<Position>) -> Result<(), CommitError> {
+    pub(super) async fn commit(&self, outputs: Vec<Output>, positions: Vec<Position>) -> Result<(), CommitError> {
         self.session.member.commit(Arc::new(Commit { outputs, positions })).await
     }
 
     /// The end of this partition that was told last.
-    pub fn end(&self, partition: &TopicPartition) -> Option<i64> {
+    pub(super) fn end(&self, partition: &TopicPartition) -> Option<i64> {
         self.ends.iter().rev().find(|(other, _)| other == partition).map(|(_, end)| *end)
     }
 
     /// The values of the records of one partition.
-    pub fn values(&self, partition: &TopicPartition) -> Vec<String> {
+    pub(super) fn values(&self, partition: &TopicPartition) -> Vec<String> {
         self.records.iter().filter(|(other, _)| other == partition).map(|(_, record)| value_of(record)).collect()
     }
 }
@@ -114,6 +114,6 @@ impl std::fmt::Debug for Follower {
 }
 
 /// A record's value as text.
-pub fn value_of(record: &Record) -> String {
+pub(super) fn value_of(record: &Record) -> String {
     String::from_utf8(record.value.clone().unwrap_or_default().to_vec()).unwrap()
 }

@@ -13,7 +13,7 @@ fn position(partition: &TopicPartition, offset: i64, metadata: &str) -> Position
     Position { partition: partition.clone(), offset, metadata: metadata.to_owned() }
 }
 
-pub async fn a_refused_commit_leaves_nothing_and_the_member_goes_on(fixture: &impl Fixture) {
+pub(super) async fn a_refused_commit_leaves_nothing_and_the_member_goes_on(fixture: &impl Fixture) {
     let (source, target, group) = (fixture.fresh_topic(1).await, fixture.fresh_topic(1).await, unique("group"));
     let partition = TopicPartition::new(source.as_str(), 0);
     let log = fixture.log().await;
@@ -32,7 +32,7 @@ pub async fn a_refused_commit_leaves_nothing_and_the_member_goes_on(fixture: &im
     assert_eq!(log.lag(&group, &[source]).await.unwrap()[0].committed, Some(1));
 }
 
-pub async fn positions_and_their_metadata_are_there_for_the_next_member(fixture: &impl Fixture) {
+pub(super) async fn positions_and_their_metadata_are_there_for_the_next_member(fixture: &impl Fixture) {
     let (topic, group) = (fixture.fresh_topic(2).await, unique("group"));
     let [first, second] = [0, 1].map(|partition| TopicPartition::new(topic.as_str(), partition));
     let log = fixture.log().await;
@@ -57,7 +57,7 @@ pub async fn positions_and_their_metadata_are_there_for_the_next_member(fixture:
     }
 }
 
-pub async fn a_second_member_of_the_same_name_fences_the_first(fixture: &impl Fixture) {
+pub(super) async fn a_second_member_of_the_same_name_fences_the_first(fixture: &impl Fixture) {
     let (source, target, group) = (fixture.fresh_topic(2).await, fixture.fresh_topic(1).await, unique("group"));
     let partition = TopicPartition::new(source.as_str(), 0);
     let mut first = Follower::join(&fixture.log().await, fixture.membership(&group, "one", &source)).await;
@@ -85,7 +85,7 @@ async fn first_and_second(fixture: &impl Fixture, group: &str, topic: &str) -> (
     (first, second, wanted.clone())
 }
 
-pub async fn a_revoked_partition_stays_until_it_is_let_go(fixture: &impl Fixture) {
+pub(super) async fn a_revoked_partition_stays_until_it_is_let_go(fixture: &impl Fixture) {
     let (topic, group) = (fixture.fresh_topic(2).await, unique("group"));
     let (mut first, mut second, wanted) = first_and_second(fixture, &group, &topic).await;
     assert!(first.revoked[0].deadline > Instant::now(), "there is time to drain");
@@ -97,7 +97,7 @@ pub async fn a_revoked_partition_stays_until_it_is_let_go(fixture: &impl Fixture
     assert_eq!(second.held.into_values().collect::<Vec<_>>(), [position(&wanted, 0, "drained")]);
 }
 
-pub async fn a_commit_for_a_partition_that_was_given_away_is_refused_as_a_whole(fixture: &impl Fixture) {
+pub(super) async fn a_commit_for_a_partition_that_was_given_away_is_refused_as_a_whole(fixture: &impl Fixture) {
     let (topic, target, group) = (fixture.fresh_topic(2).await, fixture.fresh_topic(1).await, unique("group"));
     let (mut first, mut second, wanted) = first_and_second(fixture, &group, &topic).await;
     let kept = first.held.keys().next().unwrap().clone();
@@ -115,7 +115,7 @@ pub async fn a_commit_for_a_partition_that_was_given_away_is_refused_as_a_whole(
     second.commit(vec![], vec![position(&wanted, 0, "")]).await.unwrap();
 }
 
-pub async fn a_member_that_leaves_makes_room_at_once(fixture: &impl Fixture) {
+pub(super) async fn a_member_that_leaves_makes_room_at_once(fixture: &impl Fixture) {
     let (topic, group) = (fixture.fresh_topic(2).await, unique("group"));
     let mut first = Follower::join(&fixture.log().await, fixture.patient(&group, "one", &topic)).await;
     first.until("both partitions", |first| first.held.len() == 2).await;
@@ -128,7 +128,7 @@ pub async fn a_member_that_leaves_makes_room_at_once(fixture: &impl Fixture) {
     assert!(left_at.elapsed() < Duration::from_secs(30), "it took {:?}", left_at.elapsed());
 }
 
-pub async fn members_that_come_share_the_work_and_each_record_is_done_once(fixture: &impl Fixture) {
+pub(super) async fn members_that_come_share_the_work_and_each_record_is_done_once(fixture: &impl Fixture) {
     const RECORDS: usize = 2_000;
     let (source, target, group) = (fixture.fresh_topic(6).await, fixture.fresh_topic(3).await, unique("group"));
     let log = fixture.log().await;

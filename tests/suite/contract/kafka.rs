@@ -1,6 +1,9 @@
 //! The contract on Apache Kafka, under both group protocols, and what only a broker can have: aborted records,
 //! stale generations, an end.
 
+mod processes;
+
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use frameline_runtime::Position;
@@ -28,6 +31,7 @@ mod consumer {
 struct Cluster {
     bootstrap_servers: String,
     group_protocol: GroupProtocol,
+    properties: BTreeMap<String, String>,
 }
 
 impl Cluster {
@@ -38,11 +42,15 @@ impl Cluster {
     }
 
     fn of(broker: &Broker, group_protocol: GroupProtocol) -> Self {
-        Self { bootstrap_servers: broker.bootstrap_servers(), group_protocol }
+        Self { bootstrap_servers: broker.bootstrap_servers(), group_protocol, properties: BTreeMap::new() }
     }
 
     fn settings(&self) -> KafkaSettings {
-        KafkaSettings { group_protocol: self.group_protocol, ..KafkaSettings::new(&self.bootstrap_servers) }
+        KafkaSettings {
+            bootstrap_servers: self.bootstrap_servers.clone(),
+            group_protocol: self.group_protocol,
+            properties: self.properties.clone(),
+        }
     }
 }
 
@@ -141,11 +149,15 @@ async fn a_topic_that_is_not_there_is_named() {
     member.commit(vec![output(&topic, "key", "value")], vec![]).await.unwrap();
 }
 
-/// Copies while the broker is killed and started again: nothing is lost, nothing is there twice.
-async fn copies_over_an_outage(group_protocol: GroupProtocol) {
+/// Copies while the broker is killed twice and started again: nothing is lost, nothing is there twice. The first
+/// outage is long, so that the broker gives up the transaction that it finds open when it is back.
+async fn copies_over_outages(group_protocol: GroupProtocol) {
     const RECORDS: usize = 3_000;
+    const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
     let broker = Arc::new(tokio::task::spawn_blocking(Broker::start).await.unwrap());
-    let cluster = Cluster::of(&broker, group_protocol);
+    let mut cluster = Cluster::of(&broker, group_protocol);
+    let timeout_ms = TRANSACTION_TIMEOUT.as_millis().to_string();
+    cluster.properties.insert("transaction.timeout.ms".to_owned(), timeout_ms);
     let (source, target, group) = (cluster.fresh_topic(3).await, cluster.fresh_topic(3).await, unique("group"));
     let log = cluster.log().await;
     log.append(numbered(&source, 0..RECORDS)).await.unwrap();
@@ -153,10 +165,11 @@ async fn copies_over_an_outage(group_protocol: GroupProtocol) {
     let copying = tokio::spawn(copy(cluster.log().await, cluster.membership(&group, "one", &source), target.clone()));
     wait_for_records(&log, &target, 50).await;
 
-    for _ in 0..2 {
+    for outage in [2 * TRANSACTION_TIMEOUT, Duration::ZERO] {
         let restarted = Arc::clone(&broker);
         tokio::task::spawn_blocking(move || {
             restarted.kill();
+            std::thread::sleep(outage);
             restarted.resume().unwrap();
         })
         .await
@@ -173,13 +186,13 @@ async fn copies_over_an_outage(group_protocol: GroupProtocol) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_loses_nothing_and_doubles_nothing_under_the_classic_protocol() {
-    copies_over_an_outage(GroupProtocol::Classic).await;
+async fn outages_lose_nothing_and_double_nothing_under_the_classic_protocol() {
+    copies_over_outages(GroupProtocol::Classic).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_loses_nothing_and_doubles_nothing_under_the_consumer_protocol() {
-    copies_over_an_outage(GroupProtocol::Consumer).await;
+async fn outages_lose_nothing_and_double_nothing_under_the_consumer_protocol() {
+    copies_over_outages(GroupProtocol::Consumer).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

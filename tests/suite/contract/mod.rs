@@ -20,7 +20,7 @@ use follower::{PATIENCE, value_of};
 
 /// A log to check.
 #[async_trait]
-pub trait Fixture: Send + Sync {
+trait Fixture: Send + Sync {
     /// A client of it; each call another one, as another process would have it.
     async fn log(&self) -> Arc<dyn Log>;
 
@@ -85,14 +85,14 @@ macro_rules! contract {
 pub(crate) use contract;
 
 /// A name that no other check uses, in any run on the same log.
-pub fn unique(what: &str) -> String {
+fn unique(what: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{what}-{}-{count}", uuid::Uuid::new_v4().simple())
 }
 
 /// A topic that keeps everything and takes up to 100,000 bytes.
-pub fn topic(name: &str, partitions: i32) -> NewTopic {
+fn topic(name: &str, partitions: i32) -> NewTopic {
     NewTopic {
         name: name.to_owned(),
         partitions,
@@ -104,7 +104,7 @@ pub fn topic(name: &str, partitions: i32) -> NewTopic {
 }
 
 /// An output without headers.
-pub fn output(topic: &str, key: &str, value: impl Into<Bytes>) -> Output {
+fn output(topic: &str, key: &str, value: impl Into<Bytes>) -> Output {
     Output {
         topic: topic.into(),
         key: Some(Bytes::copy_from_slice(key.as_bytes())),
@@ -114,12 +114,12 @@ pub fn output(topic: &str, key: &str, value: impl Into<Bytes>) -> Output {
 }
 
 /// An output that is too large for [`topic`].
-pub fn too_large(topic: &str) -> Output {
+fn too_large(topic: &str) -> Output {
     output(topic, "key", vec![0; 200_000])
 }
 
 /// All committed records of a topic, partition by partition.
-pub async fn all_records(log: &Arc<dyn Log>, topic: &str) -> Vec<Record> {
+async fn all_records(log: &Arc<dyn Log>, topic: &str) -> Vec<Record> {
     let state = log.topics().await.unwrap().into_iter().find(|state| state.name == topic).unwrap();
     let mut all = Vec::new();
     for partition in 0..state.partitions {
@@ -130,7 +130,7 @@ pub async fn all_records(log: &Arc<dyn Log>, topic: &str) -> Vec<Record> {
 }
 
 /// Waits until a topic has at least so many records, and returns all it has then.
-pub async fn wait_for_records(log: &Arc<dyn Log>, topic: &str, count: usize) -> Vec<Record> {
+async fn wait_for_records(log: &Arc<dyn Log>, topic: &str, count: usize) -> Vec<Record> {
     let give_up = std::time::Instant::now() + PATIENCE;
     loop {
         let records = all_records(log, topic).await;
@@ -147,12 +147,12 @@ pub async fn wait_for_records(log: &Arc<dyn Log>, topic: &str, count: usize) -> 
 }
 
 /// The outputs with the numbers `numbers`, over 20 keys.
-pub fn numbered(topic: &str, numbers: std::ops::Range<usize>) -> Vec<Output> {
+fn numbered(topic: &str, numbers: std::ops::Range<usize>) -> Vec<Output> {
     numbers.map(|number| output(topic, &format!("key {}", number % 20), number.to_string())).collect()
 }
 
 /// Asserts that these are the numbers below `count`, each once, and those of a key in their order.
-pub fn assert_each_once(records: &[Record], count: usize) {
+fn assert_each_once(records: &[Record], count: usize) {
     let mut last_of_key = std::collections::HashMap::new();
     let mut seen = vec![0_usize; count];
     for record in records {

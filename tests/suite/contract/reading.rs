@@ -10,7 +10,7 @@ use super::*;
 const EVEN_KEY: &str = "21";
 const ODD_KEY: &str = "abc";
 
-pub async fn records_of_a_partition_come_in_the_order_they_were_written(fixture: &impl Fixture) {
+pub(super) async fn records_of_a_partition_come_in_the_order_they_were_written(fixture: &impl Fixture) {
     let topic = fixture.fresh_topic(3).await;
     let log = fixture.log().await;
     log.append(numbered(&topic, 0..300)).await.unwrap();
@@ -30,7 +30,7 @@ pub async fn records_of_a_partition_come_in_the_order_they_were_written(fixture:
 }
 
 /// The hashes are those of Kafka's own `UtilsTest.testMurmur2`; its partitioner clears the sign and divides.
-pub async fn a_key_goes_to_the_partition_that_kafka_chooses(fixture: &impl Fixture) {
+pub(super) async fn a_key_goes_to_the_partition_that_kafka_chooses(fixture: &impl Fixture) {
     let keys = [
         ("21", -973_932_308),
         ("foobar", -790_332_482),
@@ -49,7 +49,7 @@ pub async fn a_key_goes_to_the_partition_that_kafka_chooses(fixture: &impl Fixtu
     }
 }
 
-pub async fn the_records_of_a_commit_become_visible_together(fixture: &impl Fixture) {
+pub(super) async fn the_records_of_a_commit_become_visible_together(fixture: &impl Fixture) {
     let (source, target) = (fixture.fresh_topic(1).await, fixture.fresh_topic(1).await);
     let log = fixture.log().await;
     let mut writer = Follower::join(&log, fixture.patient(&unique("group"), "one", &source)).await;
@@ -71,7 +71,7 @@ pub async fn the_records_of_a_commit_become_visible_together(fixture: &impl Fixt
     commits.await.unwrap();
 }
 
-pub async fn an_append_is_written_as_a_whole_or_not_at_all(fixture: &impl Fixture) {
+pub(super) async fn an_append_is_written_as_a_whole_or_not_at_all(fixture: &impl Fixture) {
     let topic = fixture.fresh_topic(2).await;
     let log = fixture.log().await;
     let refused =
@@ -82,7 +82,7 @@ pub async fn an_append_is_written_as_a_whole_or_not_at_all(fixture: &impl Fixtur
     assert_eq!(wait_for_records(&log, &topic, 2).await.len(), 2);
 }
 
-pub async fn records_are_read_without_a_group(fixture: &impl Fixture) {
+pub(super) async fn records_are_read_without_a_group(fixture: &impl Fixture) {
     let topic = fixture.fresh_topic(1).await;
     let partition = TopicPartition::new(topic.as_str(), 0);
     let log = fixture.log().await;
@@ -105,7 +105,7 @@ pub async fn records_are_read_without_a_group(fixture: &impl Fixture) {
     assert!(matches!(nowhere, LogError::UnknownTopic(_)), "{nowhere}");
 }
 
-pub async fn the_end_of_a_partition_is_told_once_and_again_after_new_records(fixture: &impl Fixture) {
+pub(super) async fn the_end_of_a_partition_is_told_once_and_again_after_new_records(fixture: &impl Fixture) {
     let (topic, group) = (fixture.fresh_topic(1).await, unique("group"));
     let partition = TopicPartition::new(topic.as_str(), 0);
     let log = fixture.log().await;
@@ -132,7 +132,7 @@ pub async fn the_end_of_a_partition_is_told_once_and_again_after_new_records(fix
     assert_eq!(lag.iter().map(|lag| (lag.committed, lag.records())).collect::<Vec<_>>(), [(Some(ends[3]), 0)]);
 }
 
-pub async fn a_paused_partition_stops_and_goes_on_without_a_gap(fixture: &impl Fixture) {
+pub(super) async fn a_paused_partition_stops_and_goes_on_without_a_gap(fixture: &impl Fixture) {
     let topic = fixture.fresh_topic(2).await;
     let (paused, other) = (TopicPartition::new(topic.as_str(), 0), TopicPartition::new(topic.as_str(), 1));
     let log = fixture.log().await;
@@ -153,7 +153,7 @@ pub async fn a_paused_partition_stops_and_goes_on_without_a_gap(fixture: &impl F
     assert_eq!(follower.values(&other), ["0", "1", "2", "3", "4"]);
 }
 
-pub async fn a_slow_reader_keeps_its_partitions(fixture: &impl Fixture) {
+pub(super) async fn a_slow_reader_keeps_its_partitions(fixture: &impl Fixture) {
     const RECORDS: usize = 1_000;
     let (topic, group) = (fixture.fresh_topic(2).await, unique("group"));
     let log = fixture.log().await;
@@ -180,7 +180,7 @@ pub async fn a_slow_reader_keeps_its_partitions(fixture: &impl Fixture) {
     assert_each_once(&records, RECORDS);
 }
 
-pub async fn a_topic_is_created_once_and_never_cut_anew(fixture: &impl Fixture) {
+pub(super) async fn a_topic_is_created_once_and_never_cut_anew(fixture: &impl Fixture) {
     let log = fixture.log().await;
     let wanted = topic(&unique("topic"), 3);
     log.create_topic(&wanted).await.unwrap();

@@ -15,21 +15,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A log, and the topics of one test on it: the stage reads `input` and writes `output`.
 #[derive(Clone)]
-pub struct World {
-    pub log: Arc<dyn Log>,
-    pub stage: &'static str,
-    pub input: &'static str,
-    pub output: &'static str,
-    pub partitions: i32,
+pub(super) struct World {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) stage: &'static str,
+    pub(super) input: &'static str,
+    pub(super) output: &'static str,
+    pub(super) partitions: i32,
 }
 
 impl World {
     /// Creates the topics under names of their own.
-    pub async fn new(log: Arc<dyn Log>, partitions: i32) -> Self {
+    pub(super) async fn new(log: Arc<dyn Log>, partitions: i32) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let stage = leak(format!("stage-{}-{number}", std::process::id()));
@@ -60,7 +60,7 @@ impl World {
     }
 
     /// Writes records, `key` and what the stage is to do with each.
-    pub async fn feed(&self, records: impl IntoIterator<Item = (String, String)>) {
+    pub(super) async fn feed(&self, records: impl IntoIterator<Item = (String, String)>) {
         let output = |(key, value): (String, String)| Output {
             topic: self.input.into(),
             key: Some(key.into()),
@@ -71,7 +71,7 @@ impl World {
     }
 
     /// Everything that committed readers see in a topic, by partition.
-    pub async fn read(&self, topic: &str) -> Vec<Record> {
+    pub(super) async fn read(&self, topic: &str) -> Vec<Record> {
         let mut all = Vec::new();
         for partition in 0..self.partitions {
             let partition = TopicPartition::new(topic, partition);
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// The values of a topic by key, in their order.
-    pub async fn values_by_key(&self, topic: &str) -> BTreeMap<String, Vec<String>> {
+    pub(super) async fn values_by_key(&self, topic: &str) -> BTreeMap<String, Vec<String>> {
         let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for record in self.read(topic).await {
             values.entry(text(&record.key)).or_default().push(text(&record.value));
@@ -95,24 +95,24 @@ impl World {
         values
     }
 
-    pub async fn dead_letters(&self) -> Vec<Record> {
+    pub(super) async fn dead_letters(&self) -> Vec<Record> {
         self.read(&format!("{}.dlq", self.stage)).await
     }
 
     /// Records, and markers, that the stage's group has not come past.
-    pub async fn lag(&self) -> i64 {
+    pub(super) async fn lag(&self) -> i64 {
         let lag = self.log.lag(self.stage, &[self.input.to_owned()]).await.unwrap();
         lag.iter().map(frameline_runtime::log::PartitionLag::records).sum()
     }
 
     /// What the stage's group has committed, by partition.
-    pub async fn committed(&self) -> Vec<Option<i64>> {
+    pub(super) async fn committed(&self) -> Vec<Option<i64>> {
         let lag = self.log.lag(self.stage, &[self.input.to_owned()]).await.unwrap();
         lag.iter().map(|partition| partition.committed).collect()
     }
 
     /// Waits until the group has come past everything.
-    pub async fn wait_for_no_lag(&self) {
+    pub(super) async fn wait_for_no_lag(&self) {
         wait_until("the lag is zero", async || self.lag().await == 0).await;
     }
 }
@@ -121,12 +121,12 @@ fn leak(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }
 
-pub fn text(bytes: &Option<Bytes>) -> String {
+pub(super) fn text(bytes: &Option<Bytes>) -> String {
     String::from_utf8(bytes.clone().unwrap_or_default().to_vec()).unwrap()
 }
 
 /// Waits for a condition, within [`PATIENCE`].
-pub async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(super) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition().await {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
@@ -136,21 +136,21 @@ pub async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 
 /// Does what its records say: the value's first word is `ok`, `skip`, `permanent`, `transient` (fails twice, then
 /// goes through), `panic`, `hold` (waits until the gate is opened), `large` (an output that no topic takes).
-pub struct Obedient {
+pub(super) struct Obedient {
     world: World,
     failures: Mutex<HashMap<String, u32>>,
     /// Values in the order in which work on them started.
-    pub started: Mutex<Vec<String>>,
+    pub(super) started: Mutex<Vec<String>>,
     /// Sizes of batches.
-    pub batches: Mutex<Vec<usize>>,
+    pub(super) batches: Mutex<Vec<usize>>,
     /// While set, everything fails as unavailable.
-    pub down: AtomicBool,
+    pub(super) down: AtomicBool,
     gate: Notify,
     open: AtomicBool,
 }
 
 impl Obedient {
-    pub fn new(world: &World) -> Arc<Self> {
+    pub(super) fn new(world: &World) -> Arc<Self> {
         Arc::new(Self {
             world: world.clone(),
             failures: Mutex::default(),
@@ -162,12 +162,12 @@ impl Obedient {
         })
     }
 
-    pub fn open_gate(&self) {
+    pub(super) fn open_gate(&self) {
         self.open.store(true, Ordering::SeqCst);
         self.gate.notify_waiters();
     }
 
-    pub fn times_started(&self, value: &str) -> usize {
+    pub(super) fn times_started(&self, value: &str) -> usize {
         self.started.lock().unwrap().iter().filter(|started| *started == value).count()
     }
 
@@ -235,7 +235,7 @@ impl Stage for Obedient {
 }
 
 /// Settings for tests: small batches, short waits.
-pub fn settings() -> StageSettings {
+pub(super) fn settings() -> StageSettings {
     StageSettings {
         batch_records: 8,
         linger: Duration::from_millis(1),
@@ -248,43 +248,43 @@ pub fn settings() -> StageSettings {
 }
 
 /// Every record is a batch of its own.
-pub fn one_by_one() -> StageSettings {
+pub(super) fn one_by_one() -> StageSettings {
     StageSettings { batch_records: 1, ..settings() }
 }
 
 /// A stage that runs.
-pub struct Running {
-    pub status: Status,
+pub(super) struct Running {
+    pub(super) status: Status,
     stop: CancellationToken,
     task: JoinHandle<Result<(), StageError>>,
 }
 
 impl Running {
-    pub fn start<S: Stage>(world: &World, stage: Arc<S>, settings: StageSettings, instance: &str) -> Self {
+    pub(super) fn start<S: Stage>(world: &World, stage: Arc<S>, settings: StageSettings, instance: &str) -> Self {
         let (status, stop) = (Status::new(world.stage), CancellationToken::new());
         let plan = Plan::new(settings, instance);
         let task = tokio::spawn(run(stage, Arc::clone(&world.log), plan, status.clone(), stop.clone()));
         Self { status, stop, task }
     }
 
-    pub fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         self.status.snapshot().state
     }
 
     /// As SIGTERM does.
-    pub async fn stop(self) -> Result<(), StageError> {
+    pub(super) async fn stop(self) -> Result<(), StageError> {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap()
     }
 
     /// As `kill -9` does: nothing is drained, nothing is said to the group.
-    pub async fn kill(self) {
+    pub(super) async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;
     }
 
     /// Waits until it ends by itself.
-    pub async fn end(self) -> Result<(), StageError> {
+    pub(super) async fn end(self) -> Result<(), StageError> {
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap()
     }
 }

@@ -18,7 +18,7 @@ fn mixed(count: usize) -> Vec<(String, String)> {
     (0..count).map(|index| (format!("key-{}", index % 7), format!("{} {index}", words[index % words.len()]))).collect()
 }
 
-pub async fn every_record_ends_once_in_the_order_of_its_key(log: Arc<dyn Log>) {
+pub(super) async fn every_record_ends_once_in_the_order_of_its_key(log: Arc<dyn Log>) {
     let world = World::new(log, 3).await;
     let records = mixed(400);
     world.feed(records.clone()).await;
@@ -40,7 +40,7 @@ pub async fn every_record_ends_once_in_the_order_of_its_key(log: Arc<dyn Log>) {
     assert_eq!(given_up, permanent);
 }
 
-pub async fn a_slow_record_holds_back_itself_alone(log: Arc<dyn Log>) {
+pub(super) async fn a_slow_record_holds_back_itself_alone(log: Arc<dyn Log>) {
     let world = World::new(log, 1).await;
     world.feed([("slow".into(), "hold 0".into()), ("slow".into(), "ok behind".into())]).await;
     world.feed((1..60).map(|index| (format!("key-{index}"), format!("ok {index}")))).await;
@@ -61,7 +61,7 @@ pub async fn a_slow_record_holds_back_itself_alone(log: Arc<dyn Log>) {
     assert_eq!(world.read(world.output).await.len(), 61);
 }
 
-pub async fn a_dependency_that_is_down_pauses_the_stage_and_costs_nothing(log: Arc<dyn Log>) {
+pub(super) async fn a_dependency_that_is_down_pauses_the_stage_and_costs_nothing(log: Arc<dyn Log>) {
     let world = World::new(log, 2).await;
     world.feed((0..40).map(|index| (format!("key-{}", index % 5), format!("ok {index}")))).await;
     let stage = Obedient::new(&world);
@@ -79,7 +79,7 @@ pub async fn a_dependency_that_is_down_pauses_the_stage_and_costs_nothing(log: A
     assert_eq!(world.read(world.output).await.len(), 40);
 }
 
-pub async fn too_many_dead_letters_in_a_row_stop_the_intake(log: Arc<dyn Log>) {
+pub(super) async fn too_many_dead_letters_in_a_row_stop_the_intake(log: Arc<dyn Log>) {
     let world = World::new(log, 1).await;
     world.feed((0..50).map(|index| ("same".to_owned(), format!("permanent {index}")))).await;
     let halting = StageSettings { halt_after: 5, batch_records: 1, concurrency: 1, ..settings() };
@@ -90,7 +90,7 @@ pub async fn too_many_dead_letters_in_a_row_stop_the_intake(log: Arc<dyn Log>) {
     assert_eq!(world.dead_letters().await.len(), 5, "the others stay on the topic");
 }
 
-pub async fn a_record_that_breaks_the_stage_is_found_and_its_neighbours_go_through(log: Arc<dyn Log>) {
+pub(super) async fn a_record_that_breaks_the_stage_is_found_and_its_neighbours_go_through(log: Arc<dyn Log>) {
     let world = World::new(log, 1).await;
     let poisoned =
         (0..30).map(|index| (format!("key-{index}"), format!("{} {index}", if index == 11 { "panic" } else { "ok" })));
@@ -155,7 +155,7 @@ fn with_headers(world: &World, value: Vec<u8>, key: &str) -> Output {
     }
 }
 
-pub async fn bytes_that_are_no_record_go_to_the_dead_letters_as_they_are(log: Arc<dyn Log>) {
+pub(super) async fn bytes_that_are_no_record_go_to_the_dead_letters_as_they_are(log: Arc<dyn Log>) {
     let world = World::new(log, 1).await;
     let good = encode(&manifest()).unwrap();
     let mut flipped = good.clone();
@@ -183,7 +183,7 @@ pub async fn bytes_that_are_no_record_go_to_the_dead_letters_as_they_are(log: Ar
     assert_eq!(world.read(world.output).await.len(), 1);
 }
 
-pub async fn an_output_that_the_log_refuses_makes_its_record_a_dead_letter(log: Arc<dyn Log>) {
+pub(super) async fn an_output_that_the_log_refuses_makes_its_record_a_dead_letter(log: Arc<dyn Log>) {
     let world = World::new(log, 1).await;
     world.feed([("a".into(), "ok 1".into()), ("b".into(), "large 2".into()), ("c".into(), "ok 3".into())]).await;
     let running = Running::start(&world, Obedient::new(&world), settings(), "one");
@@ -195,7 +195,7 @@ pub async fn an_output_that_the_log_refuses_makes_its_record_a_dead_letter(log: 
     assert_eq!(world.read(world.output).await.len(), 2);
 }
 
-pub async fn every_hop_carries_trace_origin_and_job(log: Arc<dyn Log>) {
+pub(super) async fn every_hop_carries_trace_origin_and_job(log: Arc<dyn Log>) {
     let world = World::new(log, 1).await;
     let good = with_headers(&world, encode(&manifest()).unwrap(), &manifest().head.file_id.to_string());
     let bad = with_headers(&world, b"no record".to_vec(), &manifest().head.file_id.to_string());
@@ -226,7 +226,7 @@ pub async fn every_hop_carries_trace_origin_and_job(log: Arc<dyn Log>) {
     }
 }
 
-pub async fn intake_stops_when_enough_is_in_hand(log: Arc<dyn Log>) {
+pub(super) async fn intake_stops_when_enough_is_in_hand(log: Arc<dyn Log>) {
     let world = World::new(log, 2).await;
     world.feed((0..5_000).map(|index| (format!("key-{index}"), format!("hold {index}")))).await;
     let stage = Obedient::new(&world);
@@ -241,7 +241,7 @@ pub async fn intake_stops_when_enough_is_in_hand(log: Arc<dyn Log>) {
     assert_eq!(world.read(world.output).await.len(), 5_000);
 }
 
-pub async fn batches_fill_up_to_their_size(log: Arc<dyn Log>) {
+pub(super) async fn batches_fill_up_to_their_size(log: Arc<dyn Log>) {
     let world = World::new(log, 1).await;
     world.feed((0..64).map(|index| (format!("key-{}", index % 3), format!("ok {index}")))).await;
     let stage = Obedient::new(&world);

@@ -21,7 +21,7 @@ fn by_key(records: &[(String, String)]) -> BTreeMap<String, Vec<String>> {
     values
 }
 
-pub async fn killed_at_any_moment_nothing_is_lost_or_doubled(log: Arc<dyn Log>) {
+pub(super) async fn killed_at_any_moment_nothing_is_lost_or_doubled(log: Arc<dyn Log>) {
     let world = World::new(log, 4).await;
     let records = numbered(1_500);
     let mut random = fastrand::Rng::with_seed(7);
@@ -40,7 +40,7 @@ pub async fn killed_at_any_moment_nothing_is_lost_or_doubled(log: Arc<dyn Log>) 
     assert_eq!(world.values_by_key(world.output).await, by_key(&records));
 }
 
-pub async fn a_stop_drains_and_commits(log: Arc<dyn Log>) {
+pub(super) async fn a_stop_drains_and_commits(log: Arc<dyn Log>) {
     let world = World::new(log, 2).await;
     world.feed((0..8).map(|index| (format!("key-{index}"), format!("hold {index}")))).await;
     let stage = Obedient::new(&world);
@@ -57,7 +57,7 @@ pub async fn a_stop_drains_and_commits(log: Arc<dyn Log>) {
     assert_eq!(stage.started.lock().unwrap().len(), 8, "nothing is done twice");
 }
 
-pub async fn a_second_member_takes_its_share_and_nothing_is_doubled(log: Arc<dyn Log>) {
+pub(super) async fn a_second_member_takes_its_share_and_nothing_is_doubled(log: Arc<dyn Log>) {
     let world = World::new(log, 4).await;
     let records = numbered(3_000);
     let (first, second) = (Obedient::new(&world), Obedient::new(&world));
@@ -81,7 +81,7 @@ pub async fn a_second_member_takes_its_share_and_nothing_is_doubled(log: Arc<dyn
     assert_eq!(world.values_by_key(world.output).await, by_key(&records));
 }
 
-pub async fn a_second_process_of_the_same_name_fences_the_first(log: Arc<dyn Log>) {
+pub(super) async fn a_second_process_of_the_same_name_fences_the_first(log: Arc<dyn Log>) {
     let world = World::new(log, 2).await;
     let records = numbered(300);
     let held = Obedient::new(&world);

@@ -99,6 +99,7 @@ fn unserved(context: &Context) -> String {
 async fn follow(context: &Context, rows: &mut [Row], timeout: Option<Duration>) -> Result<bool> {
     let store = context.ports.jobs().await?;
     let jobs: Vec<Uuid> = rows.iter().filter_map(|row| row.job).collect();
+    let followed: HashSet<Uuid> = store.unfinished(&jobs).await?.into_iter().collect();
     let begun = Instant::now();
     let mut progress = Progress::start(context.output, Some(jobs.len()));
     let unfinished = loop {
@@ -112,13 +113,12 @@ async fn follow(context: &Context, rows: &mut [Row], timeout: Option<Duration>) 
         tokio::time::sleep(LOOK_AGAIN).await;
     };
     drop(progress);
-    let was_unchanged: HashSet<_> =
-        rows.iter().filter(|row| row.state == "unchanged").filter_map(|row| row.job).collect();
     for row in rows.iter_mut() {
-        let Some(job_id) = row.job else { continue };
-        let Some(job) = store.job(&job_id.to_string()).await? else { continue };
-        // A file that was done before has nothing new to tell; one that is still on its way has.
-        if !was_unchanged.contains(&job_id) || job.state.as_str() != "done" {
+        // A file that was done before stays `unchanged`; one that was still on its way has something to tell.
+        let Some(job_id) = row.job.filter(|job_id| row.state != "unchanged" || followed.contains(job_id)) else {
+            continue;
+        };
+        if let Some(job) = store.job(&job_id.to_string()).await? {
             row.take(&job);
         }
     }

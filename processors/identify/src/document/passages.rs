@@ -61,7 +61,7 @@ impl Splitter {
     }
 }
 
-fn chunks<'a>(text: &'a str, sizer: impl ChunkSizer, tokens: usize, overlap: usize) -> Vec<&'a str> {
+fn chunks(text: &str, sizer: impl ChunkSizer, tokens: usize, overlap: usize) -> Vec<&str> {
     // The settings are checked at start: the overlap is less than the size, so it is never refused.
     let config = ChunkConfig::new(tokens).with_sizer(sizer);
     match config.with_overlap(overlap.min(tokens.saturating_sub(1))) {

@@ -120,7 +120,7 @@ fn moved(bounds: Bounds, transform: Option<&str>) -> Option<Bounds> {
     };
     let by = Transform::from_str(transform).ok()?;
     let is_upright = by.b == 0.0 && by.c == 0.0 && by.a > 0.0 && by.d > 0.0;
-    is_upright.then(|| Bounds {
+    is_upright.then_some(Bounds {
         x: by.a * bounds.x + by.e,
         y: by.d * bounds.y + by.f,
         width: by.a * bounds.width,

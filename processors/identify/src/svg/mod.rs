@@ -40,15 +40,14 @@ pub(crate) fn identify(
     let title = title_of(file_name);
     let artboards = artboards::find(root, settings);
     if artboards.is_empty() {
-        let frame = FoundFrame {
+        contents.scenes = if is_as_stored { Vec::new() } else { text.as_bytes().to_vec() };
+        contents.frames.push(FoundFrame {
             name: words::name(root, true).unwrap_or(title),
             text: words::text(root),
             width_px: whole_px(f64::from(tree.size().width())),
             height_px: whole_px(f64::from(tree.size().height())),
-            scene: (!is_as_stored).then(|| 0..text.len()),
-        };
-        contents.frames.push(frame);
-        contents.scenes = if is_as_stored { Vec::new() } else { text.as_bytes().to_vec() };
+            scene: (!is_as_stored).then_some(0..text.len()),
+        });
         return Ok(contents);
     }
     add_artboards(&mut contents, text, root, &artboards, &title, settings)?;

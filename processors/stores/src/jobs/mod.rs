@@ -89,8 +89,8 @@ pub enum StoreError {
     },
     /// Its contents are broken.
     #[error(
-        "the job store {place} is damaged: {reason}; restore it from a backup, or move it away and start again: \
-         what is indexed stays, and files that are added again get their jobs anew"
+        "the job store {place} is damaged: {reason}; put a backup of its whole folder back, or stop frameline, move the \
+         folder away, and add the files again: the index beside it counts on the revisions that it knows"
     )]
     Damaged {
         /// The file or server.

@@ -13,8 +13,8 @@ use super::Why;
 
 /// A cosine at or below these counts as nothing.
 ///
-/// all-MiniLM-L6-v2: unrelated texts reach 0.2, a question and its answer 0.4 to 0.7.
-const TEXT_FLOOR: f32 = 0.2;
+/// all-MiniLM-L6-v2: the nearest of 600 texts to nonsense reaches 0.33, a question and its answer 0.4 to 0.7.
+const TEXT_FLOOR: f32 = 0.25;
 /// EfficientNet-lite0: unrelated pictures reach 0.3, screens of one design 0.5 to 0.8.
 const PICTURE_FLOOR: f32 = 0.3;
 /// What a unit with all words is worth, and the worst of the list beside the best of the same coverage.
@@ -62,38 +62,55 @@ pub struct Ranked {
 pub fn fuse(found: &BTreeMap<Uuid, Evidence>, limit: usize) -> Vec<Ranked> {
     let ranks = found.values().filter_map(|evidence| evidence.lexical).map(|lexical| lexical.rank);
     let best_rank = ranks.fold(0.0, f32::max);
-    let mut ranking: Vec<Ranked> =
-        found.iter().filter_map(|(unit_id, evidence)| ranked(*unit_id, evidence, best_rank)).collect();
-    ranking.sort_by(|left, right| right.score.total_cmp(&left.score).then(left.unit_id.cmp(&right.unit_id)));
-    ranking.truncate(limit);
-    ranking
+    let weigh = |(unit_id, evidence): (&Uuid, &Evidence)| Weighed::new(*unit_id, evidence, best_rank);
+    let mut ranking: Vec<Weighed> = found.iter().filter_map(weigh).collect();
+    // By doubt and not by score: near 1 a score has no room for what is still told apart.
+    ranking.sort_by(|left, right| {
+        let exact_first = right.is_exact.cmp(&left.is_exact);
+        exact_first.then(left.doubt.total_cmp(&right.doubt)).then(left.unit_id.cmp(&right.unit_id))
+    });
+    ranking.into_iter().take(limit).map(Weighed::ranked).collect()
 }
 
-fn ranked(unit_id: Uuid, evidence: &Evidence, best_rank: f32) -> Option<Ranked> {
-    let lexical = evidence.lexical.map_or(0.0, |lexical| lexical_strength(lexical, best_rank));
-    let text = evidence.text.map_or(0.0, |cosine| above(cosine, TEXT_FLOOR));
-    let picture = evidence.picture.map_or(0.0, |cosine| above(cosine, PICTURE_FLOOR));
-    let doubt: f32 = [lexical, text, picture].iter().map(|strength| 1.0 - strength).product();
-    let fused = 1.0 - doubt;
-    let score = if evidence.is_exact { EXACT_FROM + (1.0 - EXACT_FROM) * fused } else { EXACT_FROM * fused };
-    let why =
-        [(Why::Lexical, lexical > 0.0 || evidence.is_exact), (Why::Text, text > 0.0), (Why::Picture, picture > 0.0)];
-    let why: Vec<Why> = why.into_iter().filter_map(|(why, speaks)| speaks.then_some(why)).collect();
-    (!why.is_empty()).then_some(Ranked { unit_id, score, why })
+struct Weighed {
+    unit_id: Uuid,
+    is_exact: bool,
+    /// What speaks against all of its evidence: 1 minus its strength.
+    doubt: f32,
+    why: Vec<Why>,
 }
 
-fn lexical_strength(lexical: Lexical, best_rank: f32) -> f32 {
+impl Weighed {
+    fn new(unit_id: Uuid, evidence: &Evidence, best_rank: f32) -> Option<Self> {
+        let is_exact = evidence.is_exact;
+        let lexical = evidence.lexical.map_or(1.0, |lexical| doubt_of_words(lexical, best_rank));
+        let text = evidence.text.map_or(1.0, |cosine| doubt_of_cosine(cosine, TEXT_FLOOR));
+        let picture = evidence.picture.map_or(1.0, |cosine| doubt_of_cosine(cosine, PICTURE_FLOOR));
+        let why = [(Why::Lexical, is_exact || lexical < 1.0), (Why::Text, text < 1.0), (Why::Picture, picture < 1.0)];
+        let why: Vec<Why> = why.into_iter().filter_map(|(why, speaks)| speaks.then_some(why)).collect();
+        (!why.is_empty()).then_some(Self { unit_id, is_exact, doubt: lexical * text * picture, why })
+    }
+
+    fn ranked(self) -> Ranked {
+        let Self { unit_id, is_exact, doubt, why } = self;
+        let strength = 1.0 - doubt;
+        let score = if is_exact { EXACT_FROM + (1.0 - EXACT_FROM) * strength } else { EXACT_FROM * strength };
+        Ranked { unit_id, score, why }
+    }
+}
+
+fn doubt_of_words(lexical: Lexical, best_rank: f32) -> f32 {
     if lexical.coverage < LEAST_COVERAGE {
-        return 0.0;
+        return 1.0;
     }
     let share = if best_rank > 0.0 { (lexical.rank / best_rank).clamp(0.0, 1.0) } else { 1.0 };
-    LEXICAL_BEST * lexical.coverage.min(1.0) * (LEXICAL_WORST_SHARE + (1.0 - LEXICAL_WORST_SHARE) * share)
+    let strength = LEXICAL_WORST_SHARE + (1.0 - LEXICAL_WORST_SHARE) * share;
+    1.0 - LEXICAL_BEST * lexical.coverage.min(1.0) * strength
 }
 
-/// From 0 at the floor to 1 for the same direction, rising fast at first: 0.6 is a good cosine already.
-fn above(cosine: f32, floor: f32) -> f32 {
-    let share = ((cosine - floor) / (1.0 - floor)).clamp(0.0, 1.0);
-    share * (2.0 - share)
+/// From 1 at the floor to 0 for the same direction, falling fast at first: 0.6 is a good cosine already.
+fn doubt_of_cosine(cosine: f32, floor: f32) -> f32 {
+    ((1.0 - cosine) / (1.0 - floor)).clamp(0.0, 1.0).powi(2)
 }
 
 #[cfg(test)]

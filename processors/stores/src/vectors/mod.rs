@@ -27,8 +27,9 @@ pub trait Vectors: Send + Sync + 'static {
     /// below its file's floor is not taken. The same revision again replaces itself.
     async fn upsert(&self, points: &[Embedding]) -> Result<(), VectorsError>;
 
-    /// Everything of `revision` has arrived: raises the file's floor, and says how many units fell below it.
-    async fn finish(&self, file_id: Uuid, floor: Floor) -> Result<u64, VectorsError>;
+    /// Everything of these files' revisions has arrived: raises their floors, all or none, and says how many units
+    /// fell below them.
+    async fn finish(&self, ends: &[(Uuid, Floor)]) -> Result<u64, VectorsError>;
 
     /// The best hits, best first, at most `query.limit`.
     async fn search(&self, query: &Query) -> Result<Vec<Hit>, VectorsError>;
@@ -163,8 +164,8 @@ pub enum VectorsError {
     Unavailable(String),
     /// It is damaged, and goes on being so until somebody acts.
     #[error(
-        "the vector index {path} is damaged ({reason}); everything in it can be made again: stop frameline, move the \
-         file and its -wal and -shm away, start it, and add the files again"
+        "the vector index {path} is damaged ({reason}); put a backup of its whole folder back, or stop frameline, move \
+         the folder away, and add the files again: what lies beside the index takes its contents for done"
     )]
     Damaged {
         /// Where it lies.

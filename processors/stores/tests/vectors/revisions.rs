@@ -23,7 +23,7 @@ pub(crate) async fn the_same_again_changes_nothing(vectors: &dyn Vectors) {
     let points = [frame("a.svg", 0, "Cart", "Pay now"), with_text(frame("a.svg", 1, "Map", "Zoom"), 3.0)];
     for _ in 0..3 {
         vectors.upsert(&points).await.unwrap();
-        assert_eq!(vectors.finish(points[0].head.file_id, Floor::after(1, false)).await.unwrap(), 0);
+        assert_eq!(vectors.finish(&[(points[0].head.file_id, Floor::after(1, false))]).await.unwrap(), 0);
         assert_eq!(vectors.dump().await.unwrap(), stored(&points));
         assert_eq!(vectors.search(&by_words("cart")).await.unwrap().len(), 1);
     }
@@ -48,7 +48,7 @@ pub(crate) async fn units_that_a_new_revision_lacks_are_removed_at_its_end(vecto
     let second = at_revision(first[1].clone(), 2);
     vectors.upsert(&first).await.unwrap();
     vectors.upsert(&[other.clone(), second.clone()]).await.unwrap();
-    assert_eq!(vectors.finish(second.head.file_id, Floor::after(2, false)).await.unwrap(), 2);
+    assert_eq!(vectors.finish(&[(second.head.file_id, Floor::after(2, false))]).await.unwrap(), 2);
     assert_eq!(vectors.dump().await.unwrap(), stored([&second, &other]));
     vectors.upsert(&first).await.unwrap();
     assert_eq!(vectors.dump().await.unwrap(), stored([&second, &other]));
@@ -58,10 +58,10 @@ pub(crate) async fn units_of_a_deleted_file_never_come_back_until_it_is_added_ag
     let point = frame("a.svg", 0, "Frame", "");
     let file_id = point.head.file_id;
     vectors.upsert(std::slice::from_ref(&point)).await.unwrap();
-    assert_eq!(vectors.finish(file_id, Floor::after(2, true)).await.unwrap(), 1);
+    assert_eq!(vectors.finish(&[(file_id, Floor::after(2, true))]).await.unwrap(), 1);
     let late = [at_revision(point.clone(), 2), point.clone()];
     vectors.upsert(&late).await.unwrap();
-    assert_eq!(vectors.finish(file_id, Floor::after(1, false)).await.unwrap(), 0);
+    assert_eq!(vectors.finish(&[(file_id, Floor::after(1, false))]).await.unwrap(), 0);
     vectors.upsert(&late).await.unwrap();
     assert_eq!(vectors.dump().await.unwrap(), []);
     let again = at_revision(point, 3);
@@ -74,7 +74,7 @@ pub(crate) async fn revisions_in_flight_at_the_same_time_end_in_the_newest(vecto
         let points =
             [0, 1].map(|ordinal| at_revision(frame("a.svg", ordinal, &format!("Frame {revision}"), ""), revision));
         vectors.upsert(&points).await.unwrap();
-        vectors.finish(points[0].head.file_id, Floor::after(revision, false)).await.unwrap();
+        vectors.finish(&[(points[0].head.file_id, Floor::after(revision, false))]).await.unwrap();
     };
     let revisions: Vec<i64> = (1..=8).rev().collect();
     futures::future::join_all(revisions.into_iter().map(write)).await;
@@ -97,7 +97,7 @@ pub(crate) async fn counts_are_of_what_is_there(vectors: &dyn Vectors) {
     let points = [frame("a.svg", 0, "Cart", ""), frame("a.svg", 1, "Map", ""), passage.clone()];
     vectors.upsert(&points).await.unwrap();
     assert_eq!(vectors.counts().await.unwrap(), Counts { files: 2, frames: 2, passages: 1 });
-    vectors.finish(passage.head.file_id, Floor::after(2, true)).await.unwrap();
+    vectors.finish(&[(passage.head.file_id, Floor::after(2, true))]).await.unwrap();
     assert_eq!(vectors.counts().await.unwrap(), Counts { files: 1, frames: 2, passages: 0 });
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn any_order_leads_to_the_newest_state<F: Future<Output = Side>>(side
             for step in &steps {
                 match step {
                     Step::Upsert(points) => side.vectors.upsert(points).await.unwrap(),
-                    Step::Finish(file_id, floor) => _ = side.vectors.finish(*file_id, *floor).await.unwrap(),
+                    Step::Finish(file_id, floor) => _ = side.vectors.finish(&[(*file_id, *floor)]).await.unwrap(),
                 }
             }
             side.vectors.dump().await.unwrap()

@@ -43,7 +43,7 @@ async fn a_file_that_is_no_index_is_refused_by_name_with_what_to_do() {
     let error = SqliteVectors::open(&path).await.unwrap_err();
     assert!(matches!(error, VectorsError::Damaged { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains(path.to_str().unwrap()) && text.contains("move the file"), "{text}");
+    assert!(text.contains(path.to_str().unwrap()) && text.contains("move the folder away"), "{text}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use super::chunks::copied;
 use super::context::{Consumer, Context};
 use super::events::{Content, Queue};
 use super::faults::log_error;
-use super::positions::committed;
+use super::positions::{ask, committed};
 use super::settings::KafkaSettings;
 use crate::log::{LogError, NewTopic, PartitionLag, TopicState};
 use crate::record::{Record, TopicPartition};
@@ -100,7 +100,8 @@ impl Admin {
     }
 
     fn watermarks(&self, partition: &TopicPartition) -> Result<(i64, i64), LogError> {
-        let found = self.client.inner().fetch_watermarks(&partition.topic, partition.partition, TIMEOUT);
+        let client = self.client.inner();
+        let found = ask(TIMEOUT, |left| client.fetch_watermarks(&partition.topic, partition.partition, left));
         found.map_err(|error| match error.rdkafka_error_code() {
             Some(
                 RDKafkaErrorCode::UnknownTopic

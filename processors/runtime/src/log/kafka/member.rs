@@ -89,14 +89,13 @@ impl Shared {
         drop(locked(&self.transactions).take());
     }
 
-    /// Writes the commit; blocks.
-    fn commit(&self, commit: &Commit) -> Result<(), CommitError> {
+    /// Writes the commit, if its positions are still the member's by these assignments; blocks.
+    fn commit(&self, commit: &Commit, assignments: &[u64]) -> Result<(), CommitError> {
         let mut transactions = locked(&self.transactions);
         let Some(transactions) = transactions.as_mut() else { return Err(self.gone()) };
-        let assignments = self.assignments_of(&commit.positions)?;
         let give_up = Instant::now() + REBALANCE_TIMEOUT;
         loop {
-            let offsets = self.claim(&commit.positions, &assignments)?;
+            let offsets = self.claim(&commit.positions, assignments)?;
             let result = transactions.commit(&commit.outputs, offsets.as_ref());
             self.note_fencing(&result);
             match result {
@@ -137,6 +136,9 @@ impl Shared {
 
     /// By which assignment the member has each of these.
     fn assignments_of(&self, positions: &[Position]) -> Result<Vec<u64>, CommitError> {
+        if self.fenced.get().is_some() {
+            return Err(self.gone());
+        }
         let owned = locked(&self.owned);
         let found = positions.iter().map(|Position { partition, .. }| {
             let assignment = owned.get(partition).copied();
@@ -206,8 +208,9 @@ impl Member for KafkaMember {
     }
 
     async fn commit(&self, commit: Arc<Commit>) -> Result<(), CommitError> {
+        let assignments = self.shared.assignments_of(&commit.positions)?;
         let shared = Arc::clone(&self.shared);
-        let written = tokio::task::spawn_blocking(move || shared.commit(&commit)).await;
+        let written = tokio::task::spawn_blocking(move || shared.commit(&commit, &assignments)).await;
         written.unwrap_or_else(|error| Err(CommitError::Unavailable(error.to_string())))
     }
 

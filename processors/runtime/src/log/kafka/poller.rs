@@ -93,6 +93,10 @@ impl Poller {
             self.shared.was_polled();
             self.notice_fencing();
             let has_room = self.deliver();
+            if self.ending {
+                std::thread::sleep(BUSY_WAIT);
+                continue;
+            }
             self.poll_group(if has_room { Duration::ZERO } else { BUSY_WAIT });
             self.answer_rebalances();
             if has_room && self.deliver() {

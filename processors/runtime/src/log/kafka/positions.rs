@@ -10,8 +10,8 @@ use super::context::Consumer;
 use super::events::{Entry, entries};
 use crate::record::{Position, TopicPartition};
 
-/// Between two tries to ask a coordinator that is not there yet.
-const COORDINATOR_WAIT: Duration = Duration::from_millis(50);
+/// Between two tries to ask a leader or a coordinator that is not there yet.
+const MOVE_WAIT: Duration = Duration::from_millis(50);
 
 /// A list of the partitions, without offsets.
 pub(super) fn list_of<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
@@ -29,19 +29,25 @@ pub(super) fn committed(
     partitions: &[TopicPartition],
     timeout: Duration,
 ) -> Result<Vec<Option<(i64, String)>>, KafkaError> {
-    let deadline = Instant::now() + timeout;
-    let entries = loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match consumer.committed_offsets(list_of(partitions), left).and_then(|list| read(&list)) {
-            Err(error) if is_passing(&error) && Instant::now() < deadline => std::thread::sleep(COORDINATOR_WAIT),
-            other => break other?,
-        }
-    };
+    let entries = ask(timeout, |left| read(&consumer.committed_offsets(list_of(partitions), left)?))?;
     let of = |entry: Entry| (entry.offset >= 0).then_some((entry.offset, entry.metadata));
     Ok(entries.into_iter().map(of).collect())
 }
 
-/// The coordinator moves, or comes up.
+/// Asks again while a leader or a coordinator moves, or comes up.
+pub(super) fn ask<T>(
+    timeout: Duration,
+    mut question: impl FnMut(Duration) -> Result<T, KafkaError>,
+) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        match question(deadline.saturating_duration_since(Instant::now())) {
+            Err(error) if is_passing(&error) && Instant::now() < deadline => std::thread::sleep(MOVE_WAIT),
+            other => return other,
+        }
+    }
+}
+
 fn is_passing(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -50,6 +56,8 @@ fn is_passing(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::CoordinatorNotAvailable
                 | RDKafkaErrorCode::CoordinatorLoadInProgress
                 | RDKafkaErrorCode::UnstableOffsetCommit
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
         )
     )
 }
@@ -78,9 +86,11 @@ fn edges(
     edge: Offset,
     timeout: Duration,
 ) -> Result<Vec<i64>, KafkaError> {
-    let mut list = list_of(partitions);
-    list.set_all_offsets(edge)?;
-    let found = read(&consumer.offsets_for_times(list, timeout)?)?;
+    let found = ask(timeout, |left| {
+        let mut list = list_of(partitions);
+        list.set_all_offsets(edge)?;
+        read(&consumer.offsets_for_times(list, left)?)
+    })?;
     Ok(found.into_iter().map(|entry| entry.offset.max(0)).collect())
 }
 

@@ -96,7 +96,7 @@ impl KafkaSettings {
         config.set("linger.ms", "5");
         // Transactions that follow each other closely wait this long, by default 100.
         config.set("retry.backoff.ms", "10");
-        config.set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
+        config.set(TRANSACTION_TIMEOUT_MS, DEFAULT_TRANSACTION_TIMEOUT.as_millis().to_string());
         // A record to a topic that is not there fails after this long, by default half a minute.
         config.set("topic.metadata.propagation.max.ms", "5000");
         // The broker decides what is too large, by topic; batches stay below its default of a mebibyte.
@@ -147,6 +147,12 @@ impl KafkaSettings {
         config
     }
 
+    /// After this long the broker aborts a transaction whose owner is silent; until then readers wait behind it.
+    pub(super) fn transaction_timeout(&self) -> Duration {
+        let set = self.properties.get(TRANSACTION_TIMEOUT_MS).and_then(|value| value.trim().parse().ok());
+        set.map_or(DEFAULT_TRANSACTION_TIMEOUT, Duration::from_millis)
+    }
+
     /// A client for topics and watermarks, which sees the end as others measure it: the uncommitted included.
     pub(super) fn admin(&self) -> ClientConfig {
         let mut config = self.client("admin");
@@ -155,8 +161,8 @@ impl KafkaSettings {
     }
 }
 
-/// After this long the broker aborts a transaction whose owner is silent; until then readers wait behind it.
-pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
+const TRANSACTION_TIMEOUT_MS: &str = "transaction.timeout.ms";
+const DEFAULT_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
 
 const HIDDEN: &str = "***";
 

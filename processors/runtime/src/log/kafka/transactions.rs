@@ -26,7 +26,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::context::{log_line, report};
 use super::faults::{Meaning, log_error, meaning_of, refusal_of};
-use super::settings::{KafkaSettings, TRANSACTION_TIMEOUT};
+use super::settings::KafkaSettings;
 use crate::log::{CommitError, LogError};
 use crate::record::{Output, Position};
 
@@ -120,7 +120,12 @@ impl Transactions {
             None => opened(&self.settings, &self.name, &self.closing)
                 .map_err(|error| CommitError::Unavailable(error.to_string()))?,
         };
-        let transaction = Transaction { producer: &producer, closing: &self.closing, is_open: Cell::new(false) };
+        let transaction = Transaction {
+            producer: &producer,
+            closing: &self.closing,
+            deadline: Instant::now() + self.settings.transaction_timeout(),
+            is_open: Cell::new(false),
+        };
         let result = work(&transaction);
         if let Err(Stop::For(CommitError::Fenced(reason))) = &result {
             self.fenced = Some(reason.clone());
@@ -159,6 +164,8 @@ fn patiently(
 struct Transaction<'a> {
     producer: &'a Producer,
     closing: &'a AtomicBool,
+    /// When the broker gives it up.
+    deadline: Instant,
     /// Begun, and neither committed nor aborted.
     is_open: Cell<bool>,
 }
@@ -181,17 +188,16 @@ impl Transaction<'_> {
     }
 
     fn write(&self, outputs: &[Output], narrow: &Topics) -> Result<(), Stop> {
-        let deadline = Instant::now() + TRANSACTION_TIMEOUT;
         for (index, output) in outputs.iter().enumerate() {
-            self.send(index, output, deadline)?;
+            self.send(index, output)?;
             if narrow.contains(&output.topic) {
-                self.flush(deadline, outputs, narrow)?;
+                self.flush(outputs, narrow)?;
             }
         }
-        self.flush(deadline, outputs, narrow)
+        self.flush(outputs, narrow)
     }
 
-    fn send(&self, index: usize, output: &Output, deadline: Instant) -> Result<(), Stop> {
+    fn send(&self, index: usize, output: &Output) -> Result<(), Stop> {
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(&output.topic, self.producer.context().tag(index));
         record.key = output.key.as_deref();
@@ -200,7 +206,7 @@ impl Transaction<'_> {
         loop {
             let Err((error, returned)) = self.producer.send(record) else { return Ok(()) };
             match error {
-                KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) if self.may_wait(deadline) => {
+                KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) if self.may_wait() => {
                     std::thread::sleep(FULL_WAIT);
                     record = returned;
                 }
@@ -214,7 +220,7 @@ impl Transaction<'_> {
 
     /// Waits until the broker has all that was sent. After a failure it will not have all: the client throws away
     /// what it has not sent yet, and reports that first.
-    fn flush(&self, deadline: Instant, outputs: &[Output], narrow: &Topics) -> Result<(), Stop> {
+    fn flush(&self, outputs: &[Output], narrow: &Topics) -> Result<(), Stop> {
         let slice_ms = i32::try_from(FLUSH_SLICE.as_millis()).unwrap_or(i32::MAX);
         loop {
             // SAFETY: the producer lives; its reports are served by its own thread.
@@ -228,7 +234,7 @@ impl Transaction<'_> {
             if is_flushed {
                 return Ok(());
             }
-            if !self.may_wait(deadline) {
+            if !self.may_wait() {
                 return Err(CommitError::Unavailable("the brokers did not take the records in time".to_owned()).into());
             }
         }
@@ -265,9 +271,9 @@ impl Transaction<'_> {
                 entry.set_metadata(&position.metadata);
             }
         }
-        let deadline = Instant::now() + TRANSACTION_TIMEOUT;
-        patiently(self.closing, deadline, || {
-            self.producer.send_offsets_to_transaction(&list, &offsets.group, TRANSACTION_TIMEOUT / 2)
+        let left = || self.deadline.saturating_duration_since(Instant::now());
+        patiently(self.closing, self.deadline, || {
+            self.producer.send_offsets_to_transaction(&list, &offsets.group, left())
         })
         .map_err(|error| self.stop(&error))
     }
@@ -291,17 +297,20 @@ impl Transaction<'_> {
         }
     }
 
-    /// Aborts what is open. Whether the producer can be used again: nothing is left of a transaction in it.
+    /// Aborts what is open. Whether the producer can be used again.
     fn end(&self) -> bool {
         if self.producer.client().fatal_error().is_some() {
             return false;
         }
         let deadline = Instant::now() + ABORT_TIMEOUT;
-        !self.is_open.get() || patiently(self.closing, deadline, || self.producer.abort_transaction(SLICE)).is_ok()
+        let is_over =
+            !self.is_open.get() || patiently(self.closing, deadline, || self.producer.abort_transaction(SLICE)).is_ok();
+        // A failed record leaves a gap in the sequence numbers, for which the broker would refuse the next ones.
+        is_over && self.producer.context().failures().is_empty()
     }
 
-    fn may_wait(&self, deadline: Instant) -> bool {
-        Instant::now() < deadline && !self.closing.load(Ordering::Relaxed)
+    fn may_wait(&self) -> bool {
+        Instant::now() < self.deadline && !self.closing.load(Ordering::Relaxed)
     }
 
     /// What an error means. A fatal one of the producer is behind all that follow it.
@@ -311,6 +320,8 @@ impl Transaction<'_> {
         let reason = fatal.map_or_else(|| error.to_string(), |(_, reason)| reason);
         Stop::For(match code.map(meaning_of) {
             Some(Meaning::Revoked) => CommitError::Revoked(reason),
+            // The broker fences also whose transaction it gave up, after an outage; that is no successor.
+            Some(Meaning::Fenced) if Instant::now() > self.deadline => CommitError::Unavailable(reason),
             Some(Meaning::Fenced) => CommitError::Fenced(reason),
             Some(Meaning::Refused | Meaning::Unavailable) | None => CommitError::Unavailable(reason),
         })

@@ -150,8 +150,8 @@ impl Store {
         let file = self.file.display();
         if is_damage(error) {
             return format!(
-                "{file} is damaged ({error}); stop all that uses it, move it away with its -wal and -shm files, start \
-                 again, and add the files once more"
+                "{file} is damaged ({error}); put a backup of its whole folder back, or stop all that uses the folder, \
+                 move it away, and add the files again: what lies beside the log counts on it"
             );
         }
         if matches!(error, sqlx::Error::PoolTimedOut) {
@@ -160,8 +160,12 @@ impl Store {
         match code_of(error) {
             Some(FULL) => format!("no space is left on the disk of {file}; free some, and it goes on by itself"),
             Some(BUSY | LOCKED) => format!("another process keeps {file} locked ({error}); end it if it hangs"),
-            Some(CANNOT_OPEN) => format!("{file} cannot be opened; see that its folder exists and may be written to"),
-            Some(READ_ONLY | PERMISSION) => format!("{file} may not be written to; see to its owner and its mode"),
+            Some(CANNOT_OPEN) => {
+                format!("{file} cannot be opened ({error}); see that its folder exists and may be written to")
+            }
+            Some(READ_ONLY | PERMISSION) => {
+                format!("{file} may not be written to ({error}); see to its owner and its mode")
+            }
             Some(INPUT_OUTPUT) => {
                 format!("{file} cannot be read or written ({error}); see whether its disk is full or fails")
             }

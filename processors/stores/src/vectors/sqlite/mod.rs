@@ -103,10 +103,13 @@ impl Vectors for SqliteVectors {
         all.await.map_err(|error| self.place.error(&error))
     }
 
-    async fn finish(&self, file_id: Uuid, floor: Floor) -> Result<u64, VectorsError> {
+    async fn finish(&self, ends: &[(Uuid, Floor)]) -> Result<u64, VectorsError> {
         let all = async {
             let mut transaction = self.write().await?;
-            let removed = write::raise_floor(&mut transaction, file_id, floor).await?;
+            let mut removed = 0;
+            for (file_id, floor) in ends {
+                removed += write::raise_floor(&mut transaction, *file_id, *floor).await?;
+            }
             transaction.commit().await?;
             Ok(removed)
         };

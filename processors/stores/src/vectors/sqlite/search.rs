@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use frameline_schemas::Embedding;
 use futures::future::try_join4;
-use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqlitePool;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
 use super::rows;
@@ -20,6 +20,8 @@ const MOST_CANDIDATES: usize = 1_000;
 const NAME_WEIGHT: f64 = 8.0;
 const FILE_WEIGHT: f64 = 4.0;
 const TEXT_WEIGHT: f64 = 1.0;
+/// A word that more units have, and more than an eighth of all, is not looked for beside others.
+const COMMON: u32 = 1_000;
 /// Characters of a hit's snippet.
 const SNIPPET: usize = 240;
 
@@ -87,7 +89,7 @@ async fn by_name(pool: &SqlitePool, query: &Query, key: &str, most: usize) -> sq
 #[derive(Default)]
 struct ByWords {
     ranks: Vec<(i64, f32)>,
-    /// How much each term counts: more, the rarer it is.
+    /// Of each term.
     weights: Vec<f32>,
 }
 
@@ -95,34 +97,61 @@ async fn by_words(pool: &SqlitePool, query: &Query, terms: &[Term], most: usize)
     if terms.is_empty() {
         return Ok(ByWords::default());
     }
+    let mut connection = pool.acquire().await?;
+    let spread = spread_of(&mut connection, terms).await?;
+    // `cross join` keeps the order: words first, and only their units.
     let sql = "
         select words.rowid, -bm25(words, ?1, ?2, ?3) as rank
-        from words join units on units.id = words.rowid
+        from words cross join units on units.id = words.rowid
         where words match ?4 and units.tenant = ?5
         order by rank desc limit ?6";
-    let mut connection = pool.acquire().await?;
     let ranks: Vec<(i64, f64)> = sqlx::query_as(sql)
         .bind(NAME_WEIGHT)
         .bind(FILE_WEIGHT)
         .bind(TEXT_WEIGHT)
-        .bind(expression(terms))
+        .bind(expression(&spread.telling(terms)))
         .bind(&query.tenant)
         .bind(most as i64)
         .fetch_all(&mut *connection)
         .await?;
+    let ranks = ranks.into_iter().map(|(id, rank)| (id, rank as f32)).collect();
+    Ok(ByWords { ranks, weights: spread.weights() })
+}
+
+/// How many units there are, and how many have each term.
+struct Spread {
+    units: u32,
+    units_with: Vec<u32>,
+}
+
+async fn spread_of(connection: &mut SqliteConnection, terms: &[Term]) -> sqlx::Result<Spread> {
+    let (units,): (u32,) = sqlx::query_as("select coalesce(max(id), 0) from units").fetch_one(&mut *connection).await?;
     let tokens: Vec<&String> = terms.iter().flat_map(|term| &term.tokens).collect();
     let tokens = serde_json::to_string(&tokens).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let counts = "select term, doc from vocabulary where term in (select value from json_each(?))";
-    let counts: Vec<(String, i64)> = sqlx::query_as(counts).bind(tokens).fetch_all(&mut *connection).await?;
-    let (units,): (i64,) = sqlx::query_as("select coalesce(max(id), 0) from units").fetch_one(&mut *connection).await?;
-    let counts: HashMap<String, i64> = counts.into_iter().collect();
-    let weight = |term: &Term| {
-        let units_with = |token| counts.get(token).copied().unwrap_or(0);
-        let rarest = term.tokens.iter().map(units_with).min().unwrap_or(0);
-        inverse_frequency(units as f32, rarest as f32)
-    };
-    let ranks = ranks.into_iter().map(|(id, rank)| (id, rank as f32)).collect();
-    Ok(ByWords { ranks, weights: terms.iter().map(weight).collect() })
+    let sql = "select term, doc from json_each(?) as asked cross join vocabulary on term = asked.value";
+    let counts: Vec<(String, u32)> = sqlx::query_as(sql).bind(tokens).fetch_all(connection).await?;
+    let counts: HashMap<String, u32> = counts.into_iter().collect();
+    let rarest = |term: &Term| term.tokens.iter().map(|token| counts.get(token).copied().unwrap_or(0)).min();
+    Ok(Spread { units, units_with: terms.iter().map(|term| rarest(term).unwrap_or(0)).collect() })
+}
+
+impl Spread {
+    /// How much each term counts: more, the rarer it is.
+    fn weights(&self) -> Vec<f32> {
+        self.units_with.iter().map(|&units_with| inverse_frequency(self.units as f32, units_with as f32)).collect()
+    }
+
+    /// The terms without those that cost time and tell nothing, as long as others are left.
+    fn telling<'a>(&self, terms: &'a [Term]) -> Vec<&'a Term> {
+        let is_common = |units_with: u32| units_with > COMMON.max(self.units / 8);
+        let spread = || terms.iter().zip(&self.units_with);
+        let telling: Vec<&Term> = spread().filter(|(_, with)| !is_common(**with)).map(|(term, _)| term).collect();
+        if telling.is_empty() {
+            spread().min_by_key(|(_, with)| **with).map(|(term, _)| term).into_iter().collect()
+        } else {
+            telling
+        }
+    }
 }
 
 /// BM25's weight of a term that so many units have: Robertson and Zaragoza, The Probabilistic Relevance Framework,
@@ -133,9 +162,9 @@ fn inverse_frequency(units: f32, units_with: f32) -> f32 {
 
 /// The terms in FTS5's language. Each token is quoted, and has no quote in it: nothing that a person types is an
 /// operator.
-fn expression(terms: &[Term]) -> String {
+fn expression(terms: &[&Term]) -> String {
     let quoted = |term: &Term| format!("\"{}\"{}", term.tokens.join(" "), if term.is_prefix { " *" } else { "" });
-    terms.iter().map(quoted).collect::<Vec<_>>().join(" OR ")
+    terms.iter().map(|term| quoted(term)).collect::<Vec<_>>().join(" OR ")
 }
 
 /// The share of the query that a unit has the words of.
@@ -182,4 +211,27 @@ fn hit(ranked: Ranked, units: &mut HashMap<Uuid, Embedding>, terms: &[Term]) -> 
         why,
         thumbnail: thumbnail.map(|picture| picture.uri),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn telling(query: &str, units: u32, units_with: &[u32]) -> String {
+        let terms = lexical::terms(query);
+        expression(&Spread { units, units_with: units_with.to_vec() }.telling(&terms))
+    }
+
+    #[test]
+    fn words_that_most_units_have_are_looked_for_only_where_there_are_no_others() {
+        assert_eq!(telling("how do we hire", 10_000, &[6_000, 9_000, 8_000, 40]), r#""hire" *"#);
+        assert_eq!(telling("how do we", 10_000, &[6_000, 9_000, 8_000]), r#""how""#);
+        assert_eq!(telling("how do", 900, &[900, 900]), r#""how" OR "do" *"#);
+    }
+
+    #[test]
+    fn rare_words_weigh_more_and_none_weighs_nothing() {
+        let weights = Spread { units: 100, units_with: vec![0, 1, 50, 100, 200] }.weights();
+        assert!(weights.windows(2).all(|pair| pair[0] >= pair[1]) && weights.iter().all(|weight| *weight > 0.0));
+    }
 }
