@@ -148,9 +148,9 @@ prop_compose! {
     }
 }
 
-fn round_trip<T: Record + Clone + PartialEq + std::fmt::Debug>(record: &T) -> Result<(), TestCaseError>
+fn round_trip<T>(record: &T) -> Result<(), TestCaseError>
 where
-    T: TryFrom<Message, Error = DecodeError>,
+    T: Record + Clone + PartialEq + std::fmt::Debug + TryFrom<Message, Error = DecodeError>,
 {
     let bytes = encode(record).unwrap();
     prop_assert_eq!(&decode::<T>(&bytes).unwrap(), record);

@@ -1,6 +1,8 @@
 //! The whole-system tests, one binary: the contract of the log's adapters, the driver's promises on both logs,
 //! the chain from a file to a hit, and the command line as its users have it.
 
+#![allow(clippy::unwrap_used)]
+
 mod chain;
 mod cli;
 mod contract;

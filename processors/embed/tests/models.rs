@@ -57,7 +57,8 @@ fn no_texts_are_no_vectors_and_megabytes_of_text_are_one() {
 }
 
 fn stripes(width: u32, height: u32, step: u32, ground: Rgba<u8>) -> DynamicImage {
-    let colour = |x: u32, y: u32| if (x / step + y / step).is_multiple_of(2) { Rgba([200, 30, 40, 255]) } else { ground };
+    let colour =
+        |x: u32, y: u32| if (x / step + y / step).is_multiple_of(2) { Rgba([200, 30, 40, 255]) } else { ground };
     RgbaImage::from_fn(width, height, colour).into()
 }
 

@@ -11,6 +11,8 @@
 //! [`batch`], [`retry`], [`limiter`], [`breaker`]. [`driver`] holds them and turns events into actions;
 //! [`log`] has the port and its two adapters. The runtime knows no stage.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod batch;
 pub mod breaker;
 pub mod dead_letter;

@@ -190,7 +190,7 @@ struct Runs(Vec<u64>);
 
 impl Runs {
     fn is_finished(&self) -> bool {
-        !self.0.is_empty() && self.0.len() % 2 == 0
+        !self.0.is_empty() && self.0.len().is_multiple_of(2)
     }
 
     fn extend(&mut self, finished: bool, length: u64) {

@@ -132,17 +132,17 @@ pub(super) async fn members_that_come_share_the_work_and_each_record_is_done_onc
     const RECORDS: usize = 2_000;
     let (source, target, group) = (fixture.fresh_topic(6).await, fixture.fresh_topic(3).await, unique("group"));
     let log = fixture.log().await;
-    let start = async |instance: &str| {
-        tokio::spawn(copy(fixture.log().await, fixture.patient(&group, instance, &source), target.clone()))
+    let start = |log: &Arc<dyn Log>, instance: &str| {
+        tokio::spawn(copy(Arc::clone(log), fixture.patient(&group, instance, &source), target.clone()))
     };
     let copied_by = |records: &[Record], instance: &str| {
         records.iter().filter(|record| record.headers.text(COPIED_BY) == Some(instance)).count()
     };
 
     log.append(numbered(&source, 0..500)).await.unwrap();
-    let first = start("one").await;
+    let first = start(&fixture.log().await, "one");
     wait_for_records(&log, &target, 100).await;
-    let second = start("two").await;
+    let second = start(&fixture.log().await, "two");
     let mut written = 500;
     let give_up = Instant::now() + PATIENCE;
     // The second one joins under load, and the load goes on until it has had its share.

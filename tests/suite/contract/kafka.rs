@@ -152,7 +152,7 @@ async fn a_topic_that_is_not_there_is_named() {
 /// Copies while the broker is killed twice and started again: nothing is lost, nothing is there twice. The first
 /// outage is long, so that the broker gives up the transaction that it finds open when it is back.
 async fn copies_over_outages(group_protocol: GroupProtocol) {
-    const RECORDS: usize = 3_000;
+    const RECORDS: usize = 2_000;
     const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
     let broker = Arc::new(tokio::task::spawn_blocking(Broker::start).await.unwrap());
     let mut cluster = Cluster::of(&broker, group_protocol);
@@ -179,7 +179,7 @@ async fn copies_over_outages(group_protocol: GroupProtocol) {
 
     let give_up = Instant::now() + 2 * follower::PATIENCE;
     while all_records(&log, &target).await.len() < RECORDS && Instant::now() < give_up {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     copying.abort();
     assert_each_once(&all_records(&log, &target).await, RECORDS);

@@ -41,16 +41,16 @@ pub(super) async fn work<S: Stage>(stage: Arc<S>, tasks: Vec<(LaneId, Task)>, ti
     }
     let (outcomes, broke) = outcomes_of(&stage, inputs).await;
     let mut outcomes = outcomes.into_iter();
-    let result_of =
-        |(((_, task), subject), undecodable): ((&(LaneId, Task), &Option<Subject>), Option<Failure>)| match undecodable
-        {
+    let mut results = Vec::with_capacity(tasks.len());
+    for (((_, task), subject), undecodable) in tasks.iter().zip(&subjects).zip(undecodable) {
+        results.push(match undecodable {
             Some(failure) => Err(failure),
             None => match outcomes.next() {
                 Some(outcome) => made(stage.name(), &task.record, subject.as_ref(), outcome),
                 None => Err(Failure::transient("stage_broke", "the stage gave no outcome")),
             },
-        };
-    let results = tasks.iter().zip(&subjects).zip(undecodable).map(result_of).collect();
+        });
+    }
     BatchResult { results, subjects, tasks, took: started.elapsed(), ticket, broke }
 }
 

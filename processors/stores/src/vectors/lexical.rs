@@ -316,15 +316,16 @@ mod tests {
 
         #[test]
         fn any_part_of_a_text_without_spaces_is_found_in_it(
-            text in "[登録画面ログイン設定로그인화면เข้าสู่ระบบ]{1,20}",
+            // Thai vowel signs go with their letters.
+            signs in prop::collection::vec(prop::sample::select(
+                vec!["登", "録", "画", "面", "ロ", "グ", "ン", "設", "로", "그", "인", "เ", "ข้", "า", "สู่", "ร", "🎉"]
+            ), 1..20),
             start in 0usize..20,
             length in 1usize..20,
         ) {
-            // A vowel sign that stands above or below a letter is no query by itself.
-            let part: String = text.chars().skip(start).skip_while(|&sign| is_combining_mark(sign)).take(length).collect();
-            let next = text.chars().nth(start + part.chars().count());
-            prop_assume!(!part.is_empty() && !next.is_some_and(is_combining_mark) && text.contains(&part));
-            prop_assert!(all_found(&part, &text));
+            let start = start % signs.len();
+            let part: String = signs.iter().skip(start).take(length).copied().collect();
+            prop_assert!(all_found(&part, &signs.concat()));
         }
 
         #[test]
