@@ -23,6 +23,16 @@ async fn two_that_have_the_file_open_see_each_others_units() {
 }
 
 #[tokio::test]
+async fn many_may_make_the_same_file_at_the_same_time() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..10 {
+        let path = folder.path().join(format!("vectors-{round}.db"));
+        let opened = futures::future::join_all((0..8).map(|_| SqliteVectors::open(&path))).await;
+        opened.into_iter().for_each(|side| drop(side.unwrap()));
+    }
+}
+
+#[tokio::test]
 async fn what_was_written_is_there_after_opening_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vectors.db");

@@ -8,6 +8,7 @@ use crate::vectors::VectorsError;
 const CORRUPT: i32 = 11;
 const NOT_A_DATABASE: i32 = 26;
 const FULL: i32 = 13;
+const BUSY: i32 = 5;
 
 /// The file, for messages.
 #[derive(Debug, Clone)]
@@ -23,6 +24,11 @@ impl Place {
             _ => VectorsError::Unavailable(format!("{}: {error}", self.0)),
         }
     }
+}
+
+/// Another process has the file's lock.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(BUSY)
 }
 
 fn primary_code(error: &sqlx::Error) -> Option<i32> {

@@ -10,7 +10,7 @@ mod write;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use frameline_schemas::Embedding;
@@ -19,13 +19,15 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::{Counts, Floor, Hit, Query, Stored, Vectors, VectorsError, digest};
-use error::Place;
+use error::{Place, is_busy};
 
 /// The schema, step by step; a released step is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("0001_units.sql")];
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How soon a new file is tried again while another process makes it.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// A search reads on three of them at the same time.
 const READERS: u32 = 6;
 
@@ -53,7 +55,7 @@ impl SqliteVectors {
         let writer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
         let place = Place(Arc::from(path.display().to_string()));
         let vectors = Self { readers, writer, place };
-        let version = vectors.migrate().await.map_err(|error| vectors.place.error(&error))?;
+        let version = vectors.migrate_when_free().await.map_err(|error| vectors.place.error(&error))?;
         let known = MIGRATIONS.len() as i64;
         if version > known {
             return Err(VectorsError::Refused(format!(
@@ -68,6 +70,17 @@ impl SqliteVectors {
     pub async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;
+    }
+
+    /// Two processes may make the file at the same time. SQLite's busy timeout does not cover the change to WAL.
+    async fn migrate_when_free(&self) -> sqlx::Result<i64> {
+        let give_up = Instant::now() + BUSY_TIMEOUT;
+        loop {
+            match self.migrate().await {
+                Err(error) if is_busy(&error) && Instant::now() < give_up => tokio::time::sleep(BUSY_PAUSE).await,
+                result => return result,
+            }
+        }
     }
 
     async fn migrate(&self) -> sqlx::Result<i64> {
