@@ -62,6 +62,10 @@ impl Stage for Index {
         &[frameline_topics::EMBEDDINGS]
     }
 
+    fn dependency(&self) -> Option<&'static str> {
+        Some("vectors")
+    }
+
     async fn process(&self, batch: Vec<Self::In>) -> Vec<Outcome> {
         let (mut points, mut ends) = (Vec::new(), Vec::new());
         let mut is_end = Vec::with_capacity(batch.len());
