@@ -2,6 +2,8 @@
 //!
 //! The binaries run with `--show-output`, so that the output of passing tests is there too. It is searched for
 //! lines like `skipped: NAME: why`, by which a test says that it could not run, and otherwise left out.
+//!
+//! Binaries with a `main` of their own print a line a test and no sums: there the lines are counted.
 
 use std::fmt;
 
@@ -11,35 +13,62 @@ pub(crate) struct Report {
     passed: usize,
     failed: usize,
     ignored: usize,
+    /// Passed since the last sums, by their lines. Sums that follow have them in.
+    passed_by_line: usize,
     /// The first such line of every test that has one.
     skipped: Vec<String>,
-    in_output_of_passed: bool,
+    section: Section,
     skip_was_told: bool,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Section {
+    /// A line a test, and the sums.
+    #[default]
+    Results,
+    OutputOfPassed,
+    OutputOfFailed,
 }
 
 impl Report {
     /// Takes in a line; says whether it is to be shown as it comes.
     pub(crate) fn read(&mut self, line: &str) -> bool {
-        if let Some(counts) = line.strip_prefix("test result: ") {
-            self.in_output_of_passed = false;
-            self.add(counts);
-            return true;
-        }
         match line {
-            "successes:" => self.in_output_of_passed = true,
-            "failures:" => self.in_output_of_passed = false,
+            "successes:" => self.section = Section::OutputOfPassed,
+            "failures:" => self.section = Section::OutputOfFailed,
+            _ if line.starts_with("test result: ") => self.section = Section::Results,
             _ => {}
         }
-        if !self.in_output_of_passed {
-            return true;
+        match self.section {
+            Section::Results => self.read_result(line),
+            Section::OutputOfPassed => self.read_output(line, line.starts_with("---- ")),
+            Section::OutputOfFailed => {}
         }
-        let is_next_test = line.starts_with("---- ");
+        self.section != Section::OutputOfPassed
+    }
+
+    fn read_result(&mut self, line: &str) {
+        let has_passed = line.starts_with("test ") && line.ends_with(" ... ok");
+        if let Some(counts) = line.strip_prefix("test result: ") {
+            self.passed_by_line = 0;
+            self.add(counts);
+        } else if line.starts_with("running ") {
+            // The lines before were of a binary without sums.
+            self.passed += std::mem::take(&mut self.passed_by_line);
+        } else if has_passed {
+            self.passed_by_line += 1;
+        }
+        // A binary of its own kind prints what its tests say as they run.
+        self.read_output(line, has_passed);
+    }
+
+    /// Notes the first reason that a test tells; `ends` when the next line is of another test.
+    fn read_output(&mut self, line: &str, ends: bool) {
         let tells_skip = line.starts_with("skipped: ");
         if tells_skip && !self.skip_was_told {
             self.skipped.push(line.to_owned());
         }
-        self.skip_was_told = !is_next_test && (self.skip_was_told || tells_skip);
-        false
+        self.skip_was_told = !ends && (self.skip_was_told || tells_skip);
     }
 
     /// Adds `ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s`.
@@ -64,7 +93,7 @@ impl fmt::Display for Report {
         for line in &self.skipped {
             writeln!(formatter, "{line}")?;
         }
-        let passed = self.passed.saturating_sub(self.skipped.len());
+        let passed = (self.passed + self.passed_by_line).saturating_sub(self.skipped.len());
         let skipped = self.ignored + self.skipped.len();
         write!(formatter, "{passed} passed, {} failed, {skipped} skipped", self.failed)
     }
@@ -101,6 +130,17 @@ mod tests {
         assert_eq!(shown, ["test a ... ok", "", shown[2]], "the output of tests that pass is left out");
         assert!(shown[2].starts_with("test result: ok"));
         assert_eq!(text, "skipped: a: no samples\nskipped: b: no Java\n1 passed, 0 failed, 2 skipped");
+    }
+
+    #[test]
+    fn tests_of_a_binary_without_sums_are_counted_by_their_lines() {
+        let sums = "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        let with_sums = format!("\nrunning 1 test\ntest c ... ok\n\n{sums}\n\n");
+        let without = "test a ... ok\nskipped: b: no samples\nskipped: b: none\ntest b ... ok\n";
+        let expected = "skipped: b: no samples\n3 passed, 0 failed, 1 skipped";
+        assert_eq!(summary(&format!("{with_sums}{without}{with_sums}")).1, expected);
+        assert_eq!(summary(&format!("{without}{with_sums}{with_sums}")).1, expected);
+        assert_eq!(summary(&format!("{with_sums}{with_sums}{without}")).1, expected);
     }
 
     #[test]
