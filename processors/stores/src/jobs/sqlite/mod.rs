@@ -10,20 +10,16 @@ mod rows;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Sqlite, Transaction};
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
+use sqlx::{Sqlite, Transaction};
 
 use super::StoreError;
+use crate::sqlite::{self, BUSY, result_code};
 
 /// The schema, step by step; a released step is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("0001_files_jobs_facts.sql")];
 
-/// How long a statement waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-const BUSY_PAUSE: Duration = Duration::from_millis(10);
-const BUSY: i32 = 5;
 const CONNECTIONS: u32 = 4;
 
 /// The catalogue and the job store in a file. Clones share it.
@@ -36,16 +32,10 @@ pub struct SqliteJobs {
 impl SqliteJobs {
     /// Opens the file, creates it where it is missing, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .disable_statement_logging();
+        let options = sqlite::options(path);
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(options);
         let store = Self { pool, place: path.display().to_string().into() };
-        let version = store.migrate_when_free().await.map_err(|error| store.error(error))?;
+        let version = sqlite::migrate(&store.pool, &MIGRATIONS).await.map_err(|error| store.error(error))?;
         let known = MIGRATIONS.len() as i64;
         if version > known {
             return Err(StoreError::Newer { place: store.place.to_string(), found: version, known });
@@ -58,36 +48,8 @@ impl SqliteJobs {
         self.pool.close().await;
     }
 
-    /// The change of a new file to write-ahead logging does not wait for another process that makes the same change.
-    async fn migrate_when_free(&self) -> sqlx::Result<i64> {
-        let deadline = Instant::now() + BUSY_TIMEOUT;
-        loop {
-            match self.migrate().await {
-                Err(error) if result_code(&error) == Some(BUSY) && Instant::now() < deadline => {
-                    tokio::time::sleep(BUSY_PAUSE).await;
-                }
-                result => return result,
-            }
-        }
-    }
-
-    /// Brings the schema up to date, and gives its version.
-    async fn migrate(&self) -> sqlx::Result<i64> {
-        let mut transaction = self.write().await?;
-        let (version,): (i64,) = sqlx::query_as("pragma user_version").fetch_one(&mut *transaction).await?;
-        let missing = MIGRATIONS.iter().zip(1i64..).filter(|(_, step)| *step > version);
-        let mut reached = version;
-        for (sql, step) in missing {
-            sqlx::raw_sql(*sql).execute(&mut *transaction).await?;
-            sqlx::raw_sql(AssertSqlSafe(format!("pragma user_version = {step}"))).execute(&mut *transaction).await?;
-            reached = step;
-        }
-        transaction.commit().await?;
-        Ok(reached)
-    }
-
     async fn write(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
-        self.pool.begin_with("begin immediate").await
+        sqlite::write(&self.pool).await
     }
 
     fn error(&self, error: sqlx::Error) -> StoreError {
@@ -102,12 +64,6 @@ impl SqliteJobs {
 enum Fault {
     Passing(&'static str),
     Lasting,
-}
-
-/// SQLite's primary result code: <https://www.sqlite.org/rescode.html>.
-fn result_code(error: &sqlx::Error) -> Option<i32> {
-    let code = error.as_database_error()?.code()?;
-    code.parse::<i32>().ok().map(|extended| extended & 0xff)
 }
 
 fn fault(error: &sqlx::Error) -> Fault {

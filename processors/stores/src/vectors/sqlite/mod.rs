@@ -10,24 +10,20 @@ mod write;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use frameline_schemas::Embedding;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Sqlite, Transaction};
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
+use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::{Counts, Floor, Hit, Query, Stored, Vectors, VectorsError, digest};
-use error::{Place, is_busy};
+use crate::sqlite;
+use error::Place;
 
 /// The schema, step by step; a released step is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("0001_units.sql")];
 
-/// How long a statement waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How soon a new file is tried again while another process makes it.
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// A search reads on three of them at the same time.
 const READERS: u32 = 6;
 
@@ -44,18 +40,13 @@ impl SqliteVectors {
     /// Opens the file, creates it where it is missing, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, VectorsError> {
         extension::register()?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .disable_statement_logging();
+        let options = sqlite::options(path);
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.clone());
         let writer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
         let place = Place(Arc::from(path.display().to_string()));
         let vectors = Self { readers, writer, place };
-        let version = vectors.migrate_when_free().await.map_err(|error| vectors.place.error(&error))?;
+        let version =
+            sqlite::migrate(&vectors.writer, &MIGRATIONS).await.map_err(|error| vectors.place.error(&error))?;
         let known = MIGRATIONS.len() as i64;
         if version > known {
             return Err(VectorsError::Refused(format!(
@@ -72,33 +63,8 @@ impl SqliteVectors {
         self.readers.close().await;
     }
 
-    /// Two processes may make the file at the same time. SQLite's busy timeout does not cover the change to WAL.
-    async fn migrate_when_free(&self) -> sqlx::Result<i64> {
-        let give_up = Instant::now() + BUSY_TIMEOUT;
-        loop {
-            match self.migrate().await {
-                Err(error) if is_busy(&error) && Instant::now() < give_up => tokio::time::sleep(BUSY_PAUSE).await,
-                result => return result,
-            }
-        }
-    }
-
-    async fn migrate(&self) -> sqlx::Result<i64> {
-        let mut transaction = self.write().await?;
-        let (version,): (i64,) = sqlx::query_as("pragma user_version").fetch_one(&mut *transaction).await?;
-        let mut reached = version;
-        for (sql, step) in MIGRATIONS.iter().zip(1i64..).filter(|(_, step)| *step > version) {
-            sqlx::raw_sql(*sql).execute(&mut *transaction).await?;
-            sqlx::raw_sql(AssertSqlSafe(format!("pragma user_version = {step}"))).execute(&mut *transaction).await?;
-            reached = step;
-        }
-        transaction.commit().await?;
-        Ok(reached)
-    }
-
-    /// A transaction that has the file's write lock from its beginning: what it decides on is what it writes over.
     async fn write(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
-        self.writer.begin_with("begin immediate").await
+        sqlite::write(&self.writer).await
     }
 }
 
