@@ -15,7 +15,7 @@ use frameline_models::ModelsError;
 use thiserror::Error;
 
 pub use image_model::ImageModel;
-pub use stage::{Embed, EmbedSettings};
+pub use stage::{Embed, EmbedSettings, READS};
 pub use text_model::TextModel;
 
 /// Why something has no vector.

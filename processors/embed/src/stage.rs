@@ -6,7 +6,7 @@ use std::thread;
 use async_trait::async_trait;
 use frameline_runtime::{Failure, Outcome, Output, Stage};
 use frameline_schemas::{Content, Embedding, Unit, UnitOrEnd, Vector};
-use frameline_stores::blobs::{Blobs, BlobsError};
+use frameline_stores::blobs::Blobs;
 use futures::future::{join, join_all};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -25,6 +25,9 @@ impl Default for EmbedSettings {
         Self { threads: thread::available_parallelism().map_or(1, usize::from) }
     }
 }
+
+/// The topics that `embed` reads.
+pub const READS: &[&str] = &[frameline_topics::UNITS];
 
 /// The stage `embed`.
 pub struct Embed {
@@ -54,7 +57,7 @@ impl Embed {
 
     async fn image_vector(&self, unit: &Unit) -> Result<Option<Vector>, Failure> {
         let Some(thumbnail) = &unit.thumbnail else { return Ok(None) };
-        let bytes = self.blobs.get(&thumbnail.uri).await.map_err(blob_failure)?;
+        let bytes = self.blobs.get(&thumbnail.uri).await?;
         let model = self.image.clone();
         let values = self.compute(move || model.embed_encoded(&bytes)).await?;
         Ok(Some(Vector { model: ImageModel::NAME.to_owned(), values }))
@@ -87,7 +90,7 @@ impl Stage for Embed {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[frameline_topics::UNITS]
+        READS
     }
 
     async fn warm(&self) -> anyhow::Result<()> {
@@ -147,13 +150,6 @@ fn embedded(unit: Unit, vectors: Option<(Found, Found)>) -> Result<Output, Failu
 /// What stands for a unit in the text model: its name, or the heading above it, and its words.
 fn text_of(content: &Content) -> String {
     format!("{}\n{}", content.name.trim(), content.text.trim()).trim().to_owned()
-}
-
-fn blob_failure(error: BlobsError) -> Failure {
-    match error {
-        BlobsError::Unavailable { .. } => Failure::unavailable("blobs", error),
-        _ => Failure::permanent("blob", error),
-    }
 }
 
 fn model_failure(error: EmbedError) -> Failure {

@@ -38,15 +38,15 @@ impl Name {
         }
     }
 
-    /// The topics that it reads, as the stage itself says when it runs.
+    /// The topics that it reads.
     pub(crate) fn reads(self) -> &'static [&'static str] {
         match self {
-            Name::Identify => &[frameline_topics::FILES],
-            Name::Render => &[frameline_topics::FRAMES],
-            Name::Validate => &[frameline_topics::THUMBNAILS],
-            Name::Embed => &[frameline_topics::UNITS],
-            Name::Index => &[frameline_topics::EMBEDDINGS],
-            Name::Jobs => &[frameline_topics::PROGRESS],
+            Name::Identify => frameline_identify::READS,
+            Name::Render => frameline_render::READS,
+            Name::Validate => frameline_validate::READS,
+            Name::Embed => frameline_embed::READS,
+            Name::Index => frameline_index::READS,
+            Name::Jobs => frameline_jobs::READS,
         }
     }
 }

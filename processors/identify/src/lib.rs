@@ -24,5 +24,5 @@ mod svg;
 mod worker;
 
 pub use settings::IdentifySettings;
-pub use stage::Identify;
+pub use stage::{Identify, READS};
 pub use worker::worker;

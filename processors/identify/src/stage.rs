@@ -6,11 +6,11 @@ use anyhow::Context;
 use async_trait::async_trait;
 use bytes::Bytes;
 use frameline_runtime::{Failure, Outcome, Output, Reason, Stage};
-use frameline_sandbox::{Fault, Pool, PoolSettings, Refusal};
+use frameline_sandbox::{Pool, PoolSettings, Refusal};
 use frameline_schemas::{
     Action, Content, File, Frame, Kind, Manifest, Progress, Step, TEXT_LIMIT_BYTES, Unit, unit_id,
 };
-use frameline_stores::blobs::{Blobs, BlobsError};
+use frameline_stores::blobs::Blobs;
 use frameline_topics as topics;
 use futures::future::join_all;
 
@@ -24,6 +24,9 @@ const NAME: &str = "identify";
 const SCENES: &str = "scenes";
 /// Where texts lie that are too long for a record.
 const TEXTS: &str = "texts";
+
+/// The topics that `identify` reads.
+pub const READS: &[&str] = &[topics::FILES];
 
 /// The stage `identify`.
 pub struct Identify {
@@ -92,9 +95,9 @@ impl Identify {
         let uri = content(file.content_uri.as_deref())?;
         // The slot comes first, so that no more files are in memory than there are workers.
         let mut slot = self.pool.slot().await;
-        let bytes = self.blobs.get(uri).await.map_err(blob_failure)?;
+        let bytes = self.blobs.get(uri).await?;
         let question = Question { file_name: file.head.file_name.clone(), settings: self.settings.clone() };
-        let (answer, scenes) = slot.call::<_, Answer>(&question, &bytes).await.map_err(worker_failure)?;
+        let (answer, scenes) = slot.call::<_, Answer>(&question, &bytes).await?;
         let contents = answer.map_err(refused)?;
         Ok(Contents { scenes, ..contents })
     }
@@ -117,7 +120,7 @@ impl Identify {
                     .ok_or_else(|| Failure::permanent("bad_answer", "the worker named a scene that it did not send"))?;
                 let hash = blake3::hash(scene).to_hex().to_string();
                 let bytes = Bytes::copy_from_slice(scene);
-                (self.blobs.put_once(SCENES, &hash, "svg", bytes).await.map_err(blob_failure)?, hash)
+                (self.blobs.put_once(SCENES, &hash, "svg", bytes).await?, hash)
             }
         };
         let (text, text_uri) = self.text(&found.text).await?;
@@ -158,7 +161,7 @@ impl Identify {
         }
         let hash = blake3::hash(text.as_bytes()).to_hex().to_string();
         let bytes = Bytes::copy_from_slice(text.as_bytes());
-        let uri = self.blobs.put_once(TEXTS, &hash, "txt", bytes).await.map_err(blob_failure)?;
+        let uri = self.blobs.put_once(TEXTS, &hash, "txt", bytes).await?;
         let (start, _) = text.split_at(text.floor_char_boundary(TEXT_LIMIT_BYTES));
         Ok((start.to_owned(), Some(uri)))
     }
@@ -173,7 +176,7 @@ impl Stage for Identify {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[topics::FILES]
+        READS
     }
 
     async fn warm(&self) -> anyhow::Result<()> {
@@ -257,19 +260,5 @@ fn refused(refusal: Refusal) -> Stop {
         Refusal::Damaged(_) | Refusal::TooLarge(_) | Refusal::Unsafe(_) => {
             Stop::Fail(Failure::permanent(refusal.code(), refusal))
         }
-    }
-}
-
-fn blob_failure(error: BlobsError) -> Failure {
-    match error {
-        BlobsError::Unavailable { .. } => Failure::unavailable("blobs", error),
-        _ => Failure::permanent("blob", error),
-    }
-}
-
-fn worker_failure(fault: Fault) -> Failure {
-    match fault {
-        Fault::Spawn(_) => Failure::unavailable(fault.code(), fault),
-        _ => Failure::permanent(fault.code(), fault),
     }
 }

@@ -16,6 +16,9 @@ use frameline_schemas::{Embedding, Manifest, UnitOrEnd};
 use frameline_stores::vectors::{Floor, Vectors, VectorsError};
 use uuid::Uuid;
 
+/// The topics that `index` reads.
+pub const READS: &[&str] = &[frameline_topics::EMBEDDINGS];
+
 /// The stage `index`.
 pub struct Index {
     vectors: Arc<dyn Vectors>,
@@ -59,7 +62,7 @@ impl Stage for Index {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[frameline_topics::EMBEDDINGS]
+        READS
     }
 
     fn dependency(&self) -> Option<&'static str> {

@@ -12,7 +12,10 @@ use frameline_stores::jobs::JobStore;
 /// The stage's name.
 pub const NAME: &str = "jobs";
 
-/// The stage.
+/// The topics that `jobs` reads.
+pub const READS: &[&str] = &[frameline_topics::PROGRESS];
+
+/// The stage `jobs`.
 pub struct Jobs {
     store: Arc<dyn JobStore>,
 }
@@ -33,7 +36,7 @@ impl Stage for Jobs {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[frameline_topics::PROGRESS]
+        READS
     }
 
     async fn process(&self, batch: Vec<Progress>) -> Vec<Outcome> {

@@ -13,5 +13,5 @@ mod stage;
 mod worker;
 
 pub use settings::RenderSettings;
-pub use stage::Render;
+pub use stage::{READS, Render};
 pub use worker::worker;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use bytes::Bytes;
 use frameline_runtime::{Failure, Outcome, Output, Stage};
-use frameline_sandbox::{Fault, Pool, PoolSettings};
+use frameline_sandbox::{Pool, PoolSettings};
 use frameline_schemas::{Frame, Picture, Thumbnail, UnitOrEnd};
 use frameline_stores::blobs::{Blobs, BlobsError};
 use futures::future::join_all;
@@ -15,8 +15,12 @@ use crate::worker::{Answer, Question};
 const RENDERER: &str = "resvg 0.49, dejavu 2.37, 1";
 /// Where thumbnails lie among the blobs.
 const AREA: &str = "thumbnails";
+const EXTENSION: &str = "png";
 /// The scene that is drawn to see whether workers can draw at all.
 const TRIAL: &[u8] = br#"<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>"#;
+
+/// The topics that `render` reads.
+pub const READS: &[&str] = &[frameline_topics::FRAMES];
 
 /// The stage `render`.
 pub struct Render {
@@ -47,7 +51,7 @@ impl Render {
     async fn thumbnail(&self, scene_uri: &str, scene_hash: &str) -> Result<Picture, Failure> {
         let name = format!("{RENDERER} {} {scene_hash}", self.longest_side_px);
         let hash = blake3::hash(name.as_bytes()).to_hex().to_string();
-        let uri = uri_of(&hash);
+        let uri = Blobs::uri(AREA, &hash, EXTENSION)?;
         let (width_px, height_px) = match self.drawn_before(&uri).await? {
             Some(size) => size,
             None => self.draw(scene_uri, &hash).await?,
@@ -59,18 +63,18 @@ impl Render {
         match self.blobs.get(uri).await {
             Ok(png) => Ok(png_size(&png)),
             Err(BlobsError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(blob_failure(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
     async fn draw(&self, scene_uri: &str, hash: &str) -> Result<(u32, u32), Failure> {
         // The slot comes first, so that no more scenes are in memory than there are workers.
         let mut slot = self.pool.slot().await;
-        let scene = self.blobs.get(scene_uri).await.map_err(blob_failure)?;
+        let scene = self.blobs.get(scene_uri).await?;
         let question = Question { longest_side_px: self.longest_side_px };
-        let (answer, png) = slot.call::<_, Answer>(&question, &scene).await.map_err(worker_failure)?;
+        let (answer, png) = slot.call::<_, Answer>(&question, &scene).await?;
         let size = answer.map_err(|refusal| Failure::permanent(refusal.code(), refusal))?;
-        self.blobs.put_once(AREA, hash, "png", Bytes::from(png)).await.map_err(blob_failure)?;
+        self.blobs.put_once(AREA, hash, EXTENSION, Bytes::from(png)).await?;
         Ok(size)
     }
 }
@@ -84,7 +88,7 @@ impl Stage for Render {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[frameline_topics::FRAMES]
+        READS
     }
 
     async fn warm(&self) -> anyhow::Result<()> {
@@ -104,28 +108,9 @@ impl Stage for Render {
     }
 }
 
-/// Where a thumbnail lies or will lie: the name that [`Blobs::put_once`] gives it.
-fn uri_of(hash: &str) -> String {
-    format!("blob:{AREA}/{}/{hash}.png", hash.get(..2).unwrap_or_default())
-}
-
 /// Width and height from the header of a PNG; `None` for a file that was torn, which is drawn again.
 fn png_size(png: &[u8]) -> Option<(u32, u32)> {
     let side = |at: usize| Some(u32::from_be_bytes(png.get(at..at + 4)?.try_into().ok()?));
     let complete = png.starts_with(b"\x89PNG\r\n\x1a\n") && png.ends_with(b"IEND\xaeB`\x82");
     complete.then(|| Some((side(16)?, side(20)?))).flatten()
-}
-
-fn blob_failure(error: BlobsError) -> Failure {
-    match error {
-        BlobsError::Unavailable { .. } => Failure::unavailable("blobs", error),
-        _ => Failure::permanent("blob", error),
-    }
-}
-
-fn worker_failure(fault: Fault) -> Failure {
-    match fault {
-        Fault::Spawn(_) => Failure::unavailable(fault.code(), fault),
-        _ => Failure::permanent(fault.code(), fault),
-    }
 }

@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use frameline_runtime::Failure;
 use rustix::process::Signal;
 use thiserror::Error;
 
@@ -62,6 +63,16 @@ impl Fault {
     /// Whether a worker died of it, other than by using up its time.
     pub(crate) fn is_death(&self) -> bool {
         matches!(self, Fault::OutOfMemory { .. } | Fault::Killed { .. } | Fault::Exited { .. })
+    }
+}
+
+/// A file that ends its worker does so every time.
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Spawn(_) => Failure::unavailable(fault.code(), fault),
+            _ => Failure::permanent(fault.code(), fault),
+        }
     }
 }
 

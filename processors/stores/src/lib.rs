@@ -5,7 +5,5 @@ pub mod blobs;
 pub mod jobs;
 pub mod vectors;
 
-mod sqlite;
-
 #[cfg(test)]
 mod small_disk;

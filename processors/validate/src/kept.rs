@@ -23,6 +23,7 @@ use crate::settings::ValidateSettings;
 
 /// Where fingerprints lie among the blobs.
 const AREA: &str = "fingerprints";
+const EXTENSION: &str = "json";
 /// Part of every name: raise it when a fingerprint, or who is kept, comes out differently.
 const VERSION: u32 = 1;
 /// How many fingerprints are read at the same time.
@@ -72,7 +73,7 @@ impl KeptFrames {
 
     async fn write(&self, head: &Head, frame: &Fingerprint) -> Result<(), BlobsError> {
         let bytes = serde_json::to_vec(frame).unwrap_or_default();
-        self.blobs.put_once(AREA, &self.name(head, frame.ordinal), "json", Bytes::from(bytes)).await.map(drop)
+        self.blobs.put_once(AREA, &self.name(head, frame.ordinal), EXTENSION, Bytes::from(bytes)).await.map(drop)
     }
 
     async fn read(&self, head: &Head, places: Range<i32>) -> Result<Vec<Fingerprint>, BlobsError> {
@@ -81,7 +82,7 @@ impl KeptFrames {
     }
 
     async fn read_one(&self, head: &Head, ordinal: i32) -> Result<Option<Fingerprint>, BlobsError> {
-        match self.blobs.get(&uri_of(&self.name(head, ordinal))).await {
+        match self.blobs.get(&Blobs::uri(AREA, &self.name(head, ordinal), EXTENSION)?).await {
             // One that was torn by a power cut is missing like one that was never kept.
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(BlobsError::NotFound { .. }) => Ok(None),
@@ -95,11 +96,6 @@ impl KeptFrames {
         let name = format!("{VERSION} {} {} {ordinal} {thresholds}", head.file_id, head.revision);
         blake3::hash(name.as_bytes()).to_hex().to_string()
     }
-}
-
-/// Where a fingerprint lies or would lie: the name that [`Blobs::put_once`] gives it.
-fn uri_of(hash: &str) -> String {
-    format!("blob:{AREA}/{}/{hash}.json", hash.get(..2).unwrap_or_default())
 }
 
 /// What is known of a file's frames below a place.

@@ -13,4 +13,4 @@ mod settings;
 mod stage;
 
 pub use settings::ValidateSettings;
-pub use stage::Validate;
+pub use stage::{READS, Validate};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use frameline_runtime::{Class, Failure, Outcome, Output, Stage};
 use frameline_schemas::{Quality, Thumbnail, Unit, UnitOrEnd};
-use frameline_stores::blobs::{Blobs, BlobsError};
+use frameline_stores::blobs::Blobs;
 use frameline_topics as topics;
 use futures::future::join_all;
 use image::{ImageFormat, ImageReader, Limits, RgbImage};
@@ -21,6 +21,9 @@ const SIDE_LIMIT_PX: u32 = 4_096;
 
 /// A thumbnail and what was measured on it.
 type Measured = (Thumbnail, Measures);
+
+/// The topics that `validate` reads.
+pub const READS: &[&str] = &[topics::THUMBNAILS];
 
 /// The stage `validate`.
 pub struct Validate {
@@ -41,7 +44,7 @@ impl Validate {
             UnitOrEnd::End(manifest) => return Ok(UnitOrEnd::End(manifest)),
             UnitOrEnd::Unit(thumbnail) => thumbnail,
         };
-        let png = self.blobs.get(&thumbnail.thumbnail.uri).await.map_err(blob_failure)?;
+        let png = self.blobs.get(&thumbnail.thumbnail.uri).await?;
         let measured = tokio::task::spawn_blocking(move || decode(&png).map(|picture| Measures::of(&picture))).await;
         let measures = measured
             .map_err(|error| Failure::permanent("measuring", error))?
@@ -80,7 +83,7 @@ impl Validate {
             return Ok(Outcome::Skip(reason));
         }
         let frame = Fingerprint::new(&thumbnail.content, &measures);
-        if let Some(reason) = self.kept.settle(&thumbnail.head, frame).await.map_err(blob_failure)? {
+        if let Some(reason) = self.kept.settle(&thumbnail.head, frame).await? {
             return Ok(Outcome::Skip(reason));
         }
         let unit = self.unit(thumbnail, &measures);
@@ -108,7 +111,7 @@ impl Stage for Validate {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[topics::THUMBNAILS]
+        READS
     }
 
     /// Measures all at once, then judges the frames of a file one after the other: each is compared with those
@@ -140,11 +143,4 @@ fn decode(png: &[u8]) -> image::ImageResult<RgbImage> {
     let mut reader = ImageReader::with_format(std::io::Cursor::new(png), ImageFormat::Png);
     reader.limits(limits);
     Ok(reader.decode()?.into_rgb8())
-}
-
-fn blob_failure(error: BlobsError) -> Failure {
-    match error {
-        BlobsError::Unavailable { .. } => Failure::unavailable("blobs", error),
-        _ => Failure::permanent("blob", error),
-    }
 }

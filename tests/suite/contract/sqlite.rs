@@ -42,7 +42,7 @@ impl Fixture for Embedded {
 async fn file_alone() -> (Embedded, String) {
     let fixture = Embedded::new().await;
     let topic = unique("topic");
-    processes::Child::start(&fixture, &["fill", &topic]).finish().await;
+    processes::start(&fixture, &["fill", &topic]).finish().await;
     for beside in ["log.db-wal", "log.db-shm"] {
         // They are gone already if the last connection had the time to close.
         let _ = std::fs::remove_file(fixture.folder.path().join(beside));

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use frameline_runtime::Failure;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
@@ -65,6 +66,16 @@ pub enum BlobsError {
     },
 }
 
+/// The store is down for every record, or this blob is no good for this one.
+impl From<BlobsError> for Failure {
+    fn from(error: BlobsError) -> Self {
+        match error {
+            BlobsError::Unavailable { .. } => Failure::unavailable("blobs", error),
+            _ => Failure::permanent("blob", error),
+        }
+    }
+}
+
 /// A file that was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
@@ -94,6 +105,11 @@ impl Blobs {
         let place = fs::canonicalize(root).map_err(|error| unavailable(advice(&error)))?;
         let store = LocalFileSystem::new_with_prefix(&place).map_err(|error| unavailable(error.to_string()))?;
         Ok(Self { store: Arc::new(store), place: place.into() })
+    }
+
+    /// The uri that [`Blobs::put_once`] gives.
+    pub fn uri(area: &str, hash: &str, extension: &str) -> Result<String, BlobsError> {
+        Ok(Uri::new(area, hash, extension)?.to_string())
     }
 
     /// Stores bytes under `AREA/ab/HASH.EXTENSION` and gives their uri. `hash` is of the bytes, or of all that they

@@ -1,14 +1,8 @@
-//! Members in processes of their own, which are killed or stopped.
-//!
-//! The other processes are this test program once more: it runs [`child_process`] alone, which reads from its
-//! environment what to do.
+//! Members in processes of their own, which are killed or stopped; what they do is [`child_process`].
 
-use std::process::Stdio;
+use rustix::process::Signal;
 
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{ChildStdin, ChildStdout, Command};
-
+use super::super::child::Child;
 use super::*;
 
 const BOOTSTRAP_SERVERS: &str = "FRAMELINE_CONTRACT_BOOTSTRAP_SERVERS";
@@ -18,54 +12,20 @@ const WORK: &str = "FRAMELINE_CONTRACT_WORK";
 const KILLS: usize = 8;
 
 /// A process with a member of a group.
-struct Child {
-    process: tokio::process::Child,
-    input: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Child {
-    fn start(cluster: &Cluster, work: &[&str]) -> Self {
-        let test = format!("{}::child_process", module_path!().split_once("::").unwrap().1);
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &test, "--ignored", "--nocapture"])
-            .env(BOOTSTRAP_SERVERS, &cluster.bootstrap_servers)
-            .env(GROUP_PROTOCOL, format!("{:?}", cluster.group_protocol))
-            .env(WORK, work.join(" "))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let input = process.stdin.take().unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        Self { process, input, lines }
-    }
-
-    /// Waits until it prints a line that has this in it, and returns the line.
-    async fn says(&mut self, text: &str) -> String {
-        let wait = async {
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                if line.contains(text) {
-                    return line;
-                }
-            }
-            panic!("the other process ended without a word of {text}");
-        };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain for {text}"))
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = Pid::from_raw(self.process.id().unwrap().cast_signed()).unwrap();
-        kill_process(id, signal).unwrap();
-    }
+fn start(cluster: &Cluster, work: &[&str]) -> Child {
+    let group_protocol = format!("{:?}", cluster.group_protocol);
+    let servers = cluster.bootstrap_servers.clone();
+    Child::start(
+        module_path!(),
+        [(BOOTSTRAP_SERVERS, servers), (GROUP_PROTOCOL, group_protocol), (WORK, work.join(" "))],
+    )
 }
 
 /// A member whose process stood still was given up by the group; when it wakes, it is a zombie.
 async fn zombie(group_protocol: GroupProtocol) {
     let cluster = Cluster::shared(group_protocol).await;
     let (source, target, group) = (cluster.fresh_topic(2).await, cluster.fresh_topic(1).await, unique("group"));
-    let mut stopped = Child::start(&cluster, &["stop", &group, &source, &target]);
+    let mut stopped = start(&cluster, &["stop", &group, &source, &target]);
     stopped.says("at rest").await;
     stopped.signal(Signal::STOP);
 
@@ -76,7 +36,7 @@ async fn zombie(group_protocol: GroupProtocol) {
     assert_eq!(inherited, ["before", "before"]);
 
     stopped.signal(Signal::CONT);
-    stopped.input.write_all(b"go on\n").await.unwrap();
+    stopped.hears("go on\n").await;
     let outcome = stopped.says("after:").await;
     assert!(outcome.contains("Revoked"), "{outcome}");
     let copies = all_records(&log, &target).await;
@@ -101,16 +61,16 @@ async fn killed_processes_lose_nothing_and_double_nothing() {
     let log = cluster.log().await;
     let mut written = 0;
     for _ in 0..KILLS {
-        let mut copier = Child::start(&cluster, &["copy", &group, &source, &target]);
+        let copier = start(&cluster, &["copy", &group, &source, &target]);
         let done = all_records(&log, &target).await.len();
         log.append(numbered(&source, written..written + 1_000)).await.unwrap();
         written += 1_000;
         // It is in the middle of its commits when it dies: one after the other.
         wait_for_records(&log, &target, done + 20).await;
         tokio::time::sleep(Duration::from_micros(fastrand::u64(0..60_000))).await;
-        copier.process.kill().await.unwrap();
+        copier.kill().await;
     }
-    let _copier = Child::start(&cluster, &["copy", &group, &source, &target]);
+    let _copier = start(&cluster, &["copy", &group, &source, &target]);
     assert_each_once(&wait_for_records(&log, &target, written).await, written);
 }
 

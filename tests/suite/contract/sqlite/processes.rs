@@ -1,17 +1,12 @@
-//! Several processes on one file; some of them are killed or stopped.
-//!
-//! The other processes are this test program once more: it runs [`child_process`] alone, which reads from its
-//! environment what to do.
+//! Several processes on one file; some of them are killed or stopped. What they do is [`child_process`].
 
-use std::process::Stdio;
 use std::time::Instant;
 
 use frameline_runtime::Position;
 use frameline_runtime::log::{Commit, Event};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{ChildStdout, Command};
+use rustix::process::Signal;
 
+use super::super::child::Child;
 use super::super::copier::{COPIED_BY, copy};
 use super::super::follower::Follower;
 use super::*;
@@ -22,63 +17,13 @@ const WORK: &str = "FRAMELINE_CONTRACT_WORK";
 const KILLS: usize = 25;
 
 /// Another process on the fixture's file.
-pub(super) struct Child {
-    process: tokio::process::Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Child {
-    pub(super) fn start(fixture: &Embedded, work: &[&str]) -> Self {
-        let test = format!("{}::child_process", module_path!().split_once("::").unwrap().1);
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &test, "--ignored", "--nocapture"])
-            .env(FILE, fixture.file())
-            .env(WORK, work.join(" "))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        Self { process, lines }
-    }
-
-    /// Waits until it prints a line that has this in it, and returns the line.
-    async fn says(&mut self, text: &str) -> String {
-        let wait = async {
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                if line.contains(text) {
-                    return line;
-                }
-            }
-            panic!("the other process ended without a word of {text}");
-        };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain for {text}"))
-    }
-
-    /// Writes to its standard input.
-    async fn hears(&mut self, text: &str) {
-        self.process.stdin.as_mut().unwrap().write_all(text.as_bytes()).await.unwrap();
-    }
-
-    pub(super) async fn finish(mut self) {
-        let status = tokio::time::timeout(PATIENCE, self.process.wait()).await.expect("an end in time").unwrap();
-        assert!(status.success(), "{status}");
-    }
-
-    async fn kill(mut self) {
-        self.process.kill().await.unwrap();
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = Pid::from_raw(self.process.id().unwrap().cast_signed()).unwrap();
-        kill_process(id, signal).unwrap();
-    }
+pub(super) fn start(fixture: &Embedded, work: &[&str]) -> Child {
+    Child::start(module_path!(), [(FILE, fixture.file().display().to_string()), (WORK, work.join(" "))])
 }
 
 /// Copies to `target` in another process.
 fn start_copier(fixture: &Embedded, instance: &str, source: &str, target: &str) -> Child {
-    Child::start(fixture, &["copy", instance, source, target])
+    start(fixture, &["copy", instance, source, target])
 }
 
 fn copied_by(records: &[Record], instance: &str) -> usize {
@@ -146,7 +91,7 @@ async fn two_processes_share_the_work_and_one_takes_over_when_the_other_is_kille
 async fn a_stopped_process_loses_its_partitions_and_can_commit_nothing_when_it_goes_on() {
     let fixture = Embedded::new().await;
     let (source, target) = (fixture.fresh_topic(2).await, fixture.fresh_topic(1).await);
-    let mut stopped = Child::start(&fixture, &["stop", &source, &target]);
+    let mut stopped = start(&fixture, &["stop", &source, &target]);
     stopped.says("at rest").await;
     stopped.signal(Signal::STOP);
 

@@ -1,13 +1,11 @@
 //! The file: its tables, its connections, and what its errors mean.
 
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqliteConnection};
+use frameline_sqlite::{Transaction, code, result_code};
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use super::wakes::{News, Wakes};
 use crate::log::LogError;
@@ -46,10 +44,7 @@ impl Store {
         // In WAL mode `normal` waits for the disk at checkpoints, not at every commit. A killed process loses
         // nothing. A power cut may take the newest commits away, each as a whole, outputs and positions alike:
         // what comes after them is done again, and doing it again is harmless.
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
+        let options = frameline_sqlite::options(file)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("journal_size_limit", "67108864");
@@ -74,23 +69,17 @@ impl Store {
         Ok(store)
     }
 
-    /// Two processes may make the file at the same time. SQLite's busy timeout does not cover the change to WAL.
+    /// Makes the file, or finds out why that cannot be.
     async fn prepare_in_turn(&self) -> Result<(), LogError> {
-        let give_up = Instant::now() + BUSY_TIMEOUT;
         let file = self.file.display();
-        let refusal = loop {
-            match self.prepare().await {
-                Ok(Found::Log) => return Ok(()),
-                Ok(Found::OtherRelease(version)) => {
-                    break format!(
-                        "{file} was written by another release of frameline (its tables have version {version}, this \
-                         release reads {SCHEMA_VERSION}); start that release, or name another data directory"
-                    );
-                }
-                Ok(Found::Foreign) => break format!("{file} is no log of frameline; name another data directory"),
-                Err(error) if is_busy(&error) && Instant::now() < give_up => tokio::time::sleep(POLL_INTERVAL).await,
-                Err(error) => break self.explain(&error),
-            }
+        let refusal = match frameline_sqlite::when_free(|| self.prepare()).await {
+            Ok(Found::Log) => return Ok(()),
+            Ok(Found::OtherRelease(version)) => format!(
+                "{file} was written by another release of frameline (its tables have version {version}, this release \
+                 reads {SCHEMA_VERSION}); start that release, or name another data directory"
+            ),
+            Ok(Found::Foreign) => format!("{file} is no log of frameline; name another data directory"),
+            Err(error) => self.explain(&error),
         };
         Err(LogError::Refused(refusal))
     }
@@ -119,9 +108,7 @@ impl Store {
 
     /// A transaction that writes: alone from its first statement on.
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
-        let mut transaction = Transaction { connection: self.writer.acquire().await?, committed: false };
-        sqlx::query("begin immediate").execute(&mut *transaction).await?;
-        Ok(transaction)
+        Transaction::begin(&self.writer).await
     }
 
     /// Connections to read with, beside the writer.
@@ -157,59 +144,21 @@ impl Store {
         if matches!(error, sqlx::Error::PoolTimedOut) {
             return format!("too many wait for {file}; another process may keep it locked: end it if it hangs");
         }
-        match code_of(error) {
-            Some(FULL) => format!("no space is left on the disk of {file}; free some, and it goes on by itself"),
-            Some(BUSY | LOCKED) => format!("another process keeps {file} locked ({error}); end it if it hangs"),
-            Some(CANNOT_OPEN) => {
+        match result_code(error) {
+            Some(code::FULL) => format!("no space is left on the disk of {file}; free some, and it goes on by itself"),
+            Some(code::BUSY | code::LOCKED) => {
+                format!("another process keeps {file} locked ({error}); end it if it hangs")
+            }
+            Some(code::CANNOT_OPEN) => {
                 format!("{file} cannot be opened ({error}); see that its folder exists and may be written to")
             }
-            Some(READ_ONLY | PERMISSION) => {
+            Some(code::READ_ONLY | code::PERMISSION) => {
                 format!("{file} may not be written to ({error}); see to its owner and its mode")
             }
-            Some(INPUT_OUTPUT) => {
+            Some(code::INPUT_OUTPUT) => {
                 format!("{file} cannot be read or written ({error}); see whether its disk is full or fails")
             }
             _ => format!("{file}: {error}"),
-        }
-    }
-}
-
-/// A transaction that writes. Dropped without a commit, it leaves nothing behind.
-///
-/// SQLite takes a transaction back by itself when the disk is full; sqlx's own transactions then lose count, and
-/// their connection never begins another. So a connection is closed when its transaction was not committed.
-pub(super) struct Transaction {
-    connection: PoolConnection<Sqlite>,
-    committed: bool,
-}
-
-impl Transaction {
-    /// Makes it visible, all of it; after an error nothing of it is.
-    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        sqlx::query("commit").execute(&mut *self).await?;
-        self.committed = true;
-        Ok(())
-    }
-}
-
-impl Deref for Transaction {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for Transaction {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
-    }
-}
-
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if !self.committed {
-            self.connection.close_on_drop();
         }
     }
 }
@@ -231,28 +180,8 @@ async fn watch_others(store: Weak<Store>) {
     }
 }
 
-// Primary result codes of SQLite: https://www.sqlite.org/rescode.html
-const PERMISSION: i32 = 3;
-const BUSY: i32 = 5;
-const LOCKED: i32 = 6;
-const READ_ONLY: i32 = 8;
-const INPUT_OUTPUT: i32 = 10;
-const CORRUPT: i32 = 11;
-const FULL: i32 = 13;
-const CANNOT_OPEN: i32 = 14;
-const NOT_A_DATABASE: i32 = 26;
-
-fn code_of(error: &sqlx::Error) -> Option<i32> {
-    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
-}
-
-fn is_busy(error: &sqlx::Error) -> bool {
-    matches!(code_of(error), Some(BUSY | LOCKED))
-}
-
 /// Values that no commit of ours ever wrote are damage as well.
 fn is_damage(error: &sqlx::Error) -> bool {
-    matches!(code_of(error), Some(CORRUPT | NOT_A_DATABASE))
+    matches!(result_code(error), Some(code::CORRUPT | code::NOT_A_DATABASE))
         || matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use frameline_schemas::{Outcome, Progress, Step, file_id};
+use frameline_sqlite::Transaction;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, SqliteConnection};
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use crate::jobs::{Catalogue, Decision, FileContent, FileCounts, FileEntry, HandO
 impl Catalogue for SqliteJobs {
     async fn offer(&self, offers: &[Offer]) -> Result<Vec<Decision>, StoreError> {
         let decide_all = async {
-            let mut transaction = self.write().await?;
+            let mut transaction = Transaction::begin(&self.pool).await?;
             let mut decisions = Vec::with_capacity(offers.len());
             for offer in offers {
                 decisions.push(decide(&mut transaction, offer).await?);

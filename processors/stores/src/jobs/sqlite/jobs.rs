@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use async_trait::async_trait;
 use frameline_schemas::{Outcome, Progress};
+use frameline_sqlite::Transaction;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, SqliteConnection};
 use uuid::Uuid;
@@ -20,7 +21,7 @@ const AMBIGUOUS_AT_MOST: i64 = 1_000;
 impl JobStore for SqliteJobs {
     async fn fold(&self, progress: &[Progress]) -> Result<(), StoreError> {
         let fold_all = async {
-            let mut transaction = self.write().await?;
+            let mut transaction = Transaction::begin(&self.pool).await?;
             fold::fold(&mut transaction, &union(progress)).await?;
             transaction.commit().await
         };

@@ -11,11 +11,10 @@ mod rows;
 use std::path::Path;
 use std::sync::Arc;
 
-use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
-use sqlx::{Sqlite, Transaction};
+use frameline_sqlite::{code, result_code};
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use super::StoreError;
-use crate::sqlite::{self, BUSY, result_code};
 
 /// The schema, step by step; a released step is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("0001_files_jobs_facts.sql")];
@@ -32,10 +31,10 @@ pub struct SqliteJobs {
 impl SqliteJobs {
     /// Opens the file, creates it where it is missing, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = sqlite::options(path);
+        let options = frameline_sqlite::options(path).synchronous(SqliteSynchronous::Full);
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(options);
         let store = Self { pool, place: path.display().to_string().into() };
-        let version = sqlite::migrate(&store.pool, &MIGRATIONS).await.map_err(|error| store.error(error))?;
+        let version = frameline_sqlite::migrate(&store.pool, &MIGRATIONS).await.map_err(|error| store.error(error))?;
         let known = MIGRATIONS.len() as i64;
         if version > known {
             return Err(StoreError::Newer { place: store.place.to_string(), found: version, known });
@@ -46,10 +45,6 @@ impl SqliteJobs {
     /// Closes it in order. Without this nothing is lost either.
     pub async fn close(&self) {
         self.pool.close().await;
-    }
-
-    async fn write(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
-        sqlite::write(&self.pool).await
     }
 
     fn error(&self, error: sqlx::Error) -> StoreError {
@@ -68,13 +63,17 @@ enum Fault {
 
 fn fault(error: &sqlx::Error) -> Fault {
     match (error, result_code(error)) {
-        (_, Some(3 | 8 | 23)) => Fault::Passing("this user may not write it"),
-        (_, Some(BUSY | 6 | 15)) => Fault::Passing("another process keeps it locked"),
-        (_, Some(7)) => Fault::Passing("the machine is out of memory"),
-        (_, Some(9)) => Fault::Passing("it was interrupted"),
-        (_, Some(10)) => Fault::Passing("its disk cannot be read or written"),
-        (_, Some(13)) => Fault::Passing("its disk is full; free some space, and work goes on"),
-        (_, Some(14)) => Fault::Passing("it cannot be opened; its folder must be there, and this user's"),
+        (_, Some(code::PERMISSION | code::READ_ONLY | code::AUTHORIZATION)) => {
+            Fault::Passing("this user may not write it")
+        }
+        (_, Some(code::BUSY | code::LOCKED | code::PROTOCOL)) => Fault::Passing("another process keeps it locked"),
+        (_, Some(code::OUT_OF_MEMORY)) => Fault::Passing("the machine is out of memory"),
+        (_, Some(code::INTERRUPTED)) => Fault::Passing("it was interrupted"),
+        (_, Some(code::INPUT_OUTPUT)) => Fault::Passing("its disk cannot be read or written"),
+        (_, Some(code::FULL)) => Fault::Passing("its disk is full; free some space, and work goes on"),
+        (_, Some(code::CANNOT_OPEN)) => {
+            Fault::Passing("it cannot be opened; its folder must be there, and this user's")
+        }
         (sqlx::Error::Database(_) | sqlx::Error::Decode(_), _) => Fault::Lasting,
         (sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_), _) => Fault::Lasting,
         _ => Fault::Passing("it does not answer"),

@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::sqlite::result_code;
-use crate::vectors::VectorsError;
+use frameline_sqlite::{code, result_code};
 
-/// Primary result codes: <https://www.sqlite.org/rescode.html>.
-const CORRUPT: i32 = 11;
-const NOT_A_DATABASE: i32 = 26;
-const FULL: i32 = 13;
+use crate::vectors::VectorsError;
 
 /// The file, for messages.
 #[derive(Debug, Clone)]
@@ -18,8 +14,8 @@ impl Place {
     pub(super) fn error(&self, error: &sqlx::Error) -> VectorsError {
         let damaged = || VectorsError::Damaged { path: self.0.to_string(), reason: error.to_string() };
         match result_code(error) {
-            Some(CORRUPT | NOT_A_DATABASE) => damaged(),
-            Some(FULL) => VectorsError::Unavailable(format!("the disk of {} is full; free some space", self.0)),
+            Some(code::CORRUPT | code::NOT_A_DATABASE) => damaged(),
+            Some(code::FULL) => VectorsError::Unavailable(format!("the disk of {} is full; free some space", self.0)),
             _ if is_of_contents(error) => damaged(),
             _ => VectorsError::Unavailable(format!("{}: {error}", self.0)),
         }

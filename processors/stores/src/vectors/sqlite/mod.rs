@@ -13,12 +13,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use frameline_schemas::Embedding;
-use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
-use sqlx::{Sqlite, Transaction};
+use frameline_sqlite::Transaction;
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use uuid::Uuid;
 
 use super::{Counts, Floor, Hit, Query, Stored, Vectors, VectorsError, digest};
-use crate::sqlite;
 use error::Place;
 
 /// The schema, step by step; a released step is never changed.
@@ -40,13 +39,14 @@ impl SqliteVectors {
     /// Opens the file, creates it where it is missing, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, VectorsError> {
         extension::register()?;
-        let options = sqlite::options(path);
+        let options = frameline_sqlite::options(path).synchronous(SqliteSynchronous::Full);
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.clone());
         let writer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
         let place = Place(Arc::from(path.display().to_string()));
         let vectors = Self { readers, writer, place };
-        let version =
-            sqlite::migrate(&vectors.writer, &MIGRATIONS).await.map_err(|error| vectors.place.error(&error))?;
+        let version = frameline_sqlite::migrate(&vectors.writer, &MIGRATIONS)
+            .await
+            .map_err(|error| vectors.place.error(&error))?;
         let known = MIGRATIONS.len() as i64;
         if version > known {
             return Err(VectorsError::Refused(format!(
@@ -62,10 +62,6 @@ impl SqliteVectors {
         self.writer.close().await;
         self.readers.close().await;
     }
-
-    async fn write(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
-        sqlite::write(&self.writer).await
-    }
 }
 
 #[async_trait]
@@ -73,7 +69,7 @@ impl Vectors for SqliteVectors {
     async fn upsert(&self, points: &[Embedding]) -> Result<(), VectorsError> {
         points.iter().try_for_each(write::check)?;
         let all = async {
-            let mut transaction = self.write().await?;
+            let mut transaction = Transaction::begin(&self.writer).await?;
             for point in points {
                 write::upsert(&mut transaction, point).await?;
             }
@@ -84,7 +80,7 @@ impl Vectors for SqliteVectors {
 
     async fn finish(&self, ends: &[(Uuid, Floor)]) -> Result<u64, VectorsError> {
         let all = async {
-            let mut transaction = self.write().await?;
+            let mut transaction = Transaction::begin(&self.writer).await?;
             let mut removed = 0;
             for (file_id, floor) in ends {
                 removed += write::raise_floor(&mut transaction, *file_id, *floor).await?;

@@ -1,7 +1,7 @@
 //! Writing: what the revision rules let through goes into the units, the words and the vectors together.
 
 use frameline_schemas::{Embedding, Kind, Vector};
-use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction};
+use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
 use crate::vectors::{Floor, IMAGE_DIMENSIONS, TEXT_DIMENSIONS, VectorsError, lexical};
@@ -23,8 +23,8 @@ pub(super) fn check(point: &Embedding) -> Result<(), VectorsError> {
 }
 
 /// Writes a unit, unless a newer revision of it is there or its file's floor is above it.
-pub(super) async fn upsert(transaction: &mut Transaction<'_, Sqlite>, point: &Embedding) -> sqlx::Result<()> {
-    let Some(id) = upsert_unit(transaction, point).await? else { return Ok(()) };
+pub(super) async fn upsert(connection: &mut SqliteConnection, point: &Embedding) -> sqlx::Result<()> {
+    let Some(id) = upsert_unit(connection, point).await? else { return Ok(()) };
     let Embedding { head, content, .. } = point;
     let joined = |text: &str| lexical::tokens(text).join(" ");
     sqlx::query("insert or replace into words (rowid, name, file, text) values (?, ?, ?, ?)")
@@ -32,10 +32,10 @@ pub(super) async fn upsert(transaction: &mut Transaction<'_, Sqlite>, point: &Em
         .bind(joined(&content.name))
         .bind(joined(base_name(&head.file_name)))
         .bind(joined(&content.text))
-        .execute(&mut **transaction)
+        .execute(&mut *connection)
         .await?;
-    write_vector(transaction, Table::Texts, id, &head.tenant, point.text_vector.as_ref()).await?;
-    write_vector(transaction, Table::Pictures, id, &head.tenant, point.image_vector.as_ref()).await
+    write_vector(connection, Table::Texts, id, &head.tenant, point.text_vector.as_ref()).await?;
+    write_vector(connection, Table::Pictures, id, &head.tenant, point.image_vector.as_ref()).await
 }
 
 async fn upsert_unit(connection: &mut SqliteConnection, point: &Embedding) -> sqlx::Result<Option<i64>> {
@@ -90,25 +90,21 @@ async fn upsert_unit(connection: &mut SqliteConnection, point: &Embedding) -> sq
 }
 
 /// Raises a file's floor, and removes what falls below it.
-pub(super) async fn raise_floor(
-    transaction: &mut Transaction<'_, Sqlite>,
-    file_id: Uuid,
-    floor: Floor,
-) -> sqlx::Result<u64> {
+pub(super) async fn raise_floor(connection: &mut SqliteConnection, file_id: Uuid, floor: Floor) -> sqlx::Result<u64> {
     const RAISE: &str = "
         insert into floors (file_id, revision) values (?1, ?2)
         on conflict (file_id) do update set revision = max(floors.revision, excluded.revision)";
     let file = file_id.as_bytes().as_slice();
-    sqlx::query(RAISE).bind(file).bind(floor.revision()).execute(&mut **transaction).await?;
+    sqlx::query(RAISE).bind(file).bind(floor.revision()).execute(&mut *connection).await?;
     let below: Vec<(i64,)> = sqlx::query_as("delete from units where file_id = ? and revision < ? returning id")
         .bind(file)
         .bind(floor.revision())
-        .fetch_all(&mut **transaction)
+        .fetch_all(&mut *connection)
         .await?;
     for (id,) in &below {
-        sqlx::query("delete from words where rowid = ?").bind(id).execute(&mut **transaction).await?;
-        delete_vector(transaction, Table::Texts, *id).await?;
-        delete_vector(transaction, Table::Pictures, *id).await?;
+        sqlx::query("delete from words where rowid = ?").bind(id).execute(&mut *connection).await?;
+        delete_vector(connection, Table::Texts, *id).await?;
+        delete_vector(connection, Table::Pictures, *id).await?;
     }
     Ok(below.len() as u64)
 }
