@@ -20,6 +20,9 @@ pub const EMBEDDINGS: &str = "embeddings";
 /// What every stage did with every record.
 pub const PROGRESS: &str = "progress";
 
+/// What operators did.
+pub const AUDIT: &str = "audit";
+
 /// The dead-letter topic of a stage.
 pub fn dead_letters(stage: &str) -> String {
     format!("{stage}.dlq")

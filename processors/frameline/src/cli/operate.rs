@@ -1,0 +1,122 @@
+//! What operators' commands take.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use frameline_runtime::settings::duration;
+
+use crate::stages::Name;
+use crate::times;
+
+/// What follows the help of `rewind`.
+pub(super) const REWIND_EXAMPLES: &str = "\
+Examples:
+  frameline rewind render --by 2h                              plan: all that came in the last two hours
+  frameline rewind render --to-time 2026-11-22T14:00:00Z --execute
+  frameline rewind embed --to-offset 3:1200,7:880              two of the partitions, the others stay
+  frameline rewind --undo render-1763820000123.csv --execute   back to where it was
+
+The stage has to be stopped first: the log refuses while anybody is in its group. What is done again ends in the
+same state: ids come from what they name.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Rewind {
+    /// The stage; a backup names it by its topics
+    #[arg(value_enum, required_unless_present = "undo")]
+    pub(crate) stage: Option<Name>,
+    #[command(flatten)]
+    pub(crate) target: RewindTarget,
+    /// Do it; without this only the plan is shown
+    #[arg(long)]
+    pub(crate) execute: bool,
+    /// Where to keep the offsets from before [default: a new file in `backups` of the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) backup: Option<PathBuf>,
+}
+
+/// One of these.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct RewindTarget {
+    /// To the first records that were written at this time or later, in UTC
+    #[arg(long, value_name = "TIME", value_parser = times::parse)]
+    pub(crate) to_time: Option<i64>,
+    /// To the first records of the last so long, such as 90m, 2h or 1d
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) by: Option<Duration>,
+    /// To these offsets, as PARTITION:OFFSET or TOPIC/PARTITION:OFFSET
+    #[arg(long, value_name = "P:O", value_delimiter = ',')]
+    pub(crate) to_offset: Vec<Place>,
+    /// To the oldest records that are kept
+    #[arg(long)]
+    pub(crate) to_earliest: bool,
+    /// To the offsets in this backup
+    #[arg(long, value_name = "BACKUP")]
+    pub(crate) undo: Option<PathBuf>,
+}
+
+/// An offset of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The topic; `None` for the only one that the stage reads.
+    pub(crate) topic: Option<String>,
+    /// The partition.
+    pub(crate) partition: i32,
+    /// The offset.
+    pub(crate) offset: i64,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = || {
+            let (place, offset) = text.rsplit_once(':')?;
+            let (topic, partition) = match place.rsplit_once('/') {
+                Some((topic, partition)) => (Some(topic.to_owned()), partition),
+                None => (None, place),
+            };
+            let (partition, offset): (i32, i64) = (partition.parse().ok()?, offset.parse().ok()?);
+            (partition >= 0 && offset >= 0).then_some(Self { topic, partition, offset })
+        };
+        parsed().ok_or_else(|| format!("`{text}` is no offset of a partition; write 3:1200, or frames/3:1200"))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lag {
+    /// Only this stage, partition by partition
+    #[arg(value_enum)]
+    pub(crate) stage: Option<Name>,
+    /// Show it again and again, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Time between two looks, from which rates are known; 0s for one look and no rates
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
+    pub(crate) every: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// How many of the newest records to list
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub(crate) limit: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_of_a_partition_may_name_its_topic() {
+        let place =
+            |topic: Option<&str>, partition, offset| Place { topic: topic.map(str::to_owned), partition, offset };
+        assert_eq!("3:1200".parse(), Ok(place(None, 3, 1200)));
+        assert_eq!("units.bulk/0:7".parse(), Ok(place(Some("units.bulk"), 0, 7)));
+        for text in ["3", "3:", ":7", "-1:7", "3:-7", "a:b", "frames:7"] {
+            assert!(text.parse::<Place>().unwrap_err().contains(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `frameline lag`: how many records each stage has before it, for how long, and how fast they go.
+
+mod look;
+mod pace;
+mod report;
+
+use std::io::{IsTerminal as _, stdout};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::sleep;
+
+use super::Context;
+use crate::cli::Lag;
+use crate::output;
+use crate::stages::Name;
+use look::Look;
+use report::Report;
+
+/// Clears a terminal, and goes to its upper left corner.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+/// Whoever watches with `--every 0s` leaves the log some rest.
+const SHORTEST_WATCH: Duration = Duration::from_millis(200);
+
+pub(super) async fn run(context: Context, lag: Lag) -> Result<()> {
+    context.needs_data()?;
+    let log = context.ports.operate().await?;
+    let names = lag.stage.map_or_else(|| Name::ALL.to_vec(), |name| vec![name]);
+    let mut look = Look::take(log.as_ref(), &names).await?;
+    let mut earlier = None;
+    if !lag.watch && look.lag() > 0 && !lag.every.is_zero() {
+        sleep(lag.every).await;
+        earlier = Some(std::mem::replace(&mut look, Look::take(log.as_ref(), &names).await?));
+    }
+    loop {
+        if lag.watch && !context.output.json && stdout().is_terminal() {
+            output::line(CLEAR)?;
+        }
+        context.output.print(&Report::of(&look, earlier.as_ref(), lag.stage.is_some()))?;
+        if !lag.watch {
+            return Ok(());
+        }
+        sleep(lag.every.max(SHORTEST_WATCH)).await;
+        earlier = Some(std::mem::replace(&mut look, Look::take(log.as_ref(), &names).await?));
+    }
+}

@@ -1,0 +1,182 @@
+//! The lag as it is printed.
+
+use std::fmt;
+use std::time::Duration;
+
+use frameline_runtime::log::operate::GroupMember;
+use serde::Serialize;
+
+use super::look::{Look, StageLook};
+use super::pace::Pace;
+use crate::output::Table;
+use crate::stages::Name;
+use crate::times;
+
+/// What is printed at one moment.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    stages: Vec<Row>,
+    lag: i64,
+    #[serde(skip)]
+    details: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    stage: Name,
+    lag: i64,
+    oldest_ms: Option<i64>,
+    rate_per_s: Option<f64>,
+    arriving_per_s: Option<f64>,
+    drain_s: Option<f64>,
+    members: Vec<String>,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Debug, Serialize)]
+struct Partition {
+    topic: String,
+    partition: i32,
+    committed: Option<i64>,
+    end: i64,
+    lag: i64,
+    oldest_ms: Option<i64>,
+    member: Option<String>,
+}
+
+impl Report {
+    /// What a look shows; rates from the one before it. `details` prints partitions to people too.
+    pub(super) fn of(look: &Look, earlier: Option<&Look>, details: bool) -> Self {
+        let row = |stage: &StageLook| {
+            let before = earlier.and_then(|earlier| {
+                let same = earlier.stages.iter().find(|other| other.name == stage.name)?;
+                Some(Pace::between(&same.partitions, &stage.partitions, look.at - earlier.at))
+            });
+            Row::of(stage, before)
+        };
+        Self { stages: look.stages.iter().map(row).collect(), lag: look.lag(), details }
+    }
+}
+
+impl Row {
+    fn of(stage: &StageLook, pace: Option<Pace>) -> Self {
+        let partition = |(place, oldest_ms): (&_, &Option<i64>)| Partition::of(stage, place, *oldest_ms);
+        Self {
+            stage: stage.name,
+            lag: stage.lag(),
+            oldest_ms: stage.oldest_ms(),
+            rate_per_s: pace.map(|pace| tenths(pace.rate_per_s)),
+            arriving_per_s: pace.map(|pace| tenths(pace.arriving_per_s)),
+            drain_s: pace.and_then(|pace| pace.drain_s).map(tenths),
+            members: stage.members.iter().map(GroupMember::to_string).collect(),
+            partitions: stage.partitions.iter().zip(&stage.waited_ms).map(partition).collect(),
+        }
+    }
+}
+
+impl Partition {
+    fn of(stage: &StageLook, place: &frameline_runtime::log::PartitionLag, oldest_ms: Option<i64>) -> Self {
+        Self {
+            topic: place.partition.topic.to_string(),
+            partition: place.partition.partition,
+            committed: place.committed,
+            end: place.high,
+            lag: place.records(),
+            oldest_ms,
+            member: stage.owner(&place.partition).map(GroupMember::to_string),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(["stage", "lag", "oldest", "rate", "drained in", "members"]);
+        for row in &self.stages {
+            let drained = match (row.lag, row.rate_per_s, row.drain_s) {
+                (0, ..) | (_, None, _) => "-".to_owned(),
+                (.., Some(seconds)) => times::span(Duration::from_secs_f64(seconds.clamp(0.0, 1e9).ceil())),
+                (.., None) => "not at this rate".to_owned(),
+            };
+            table.row([
+                row.stage.to_string(),
+                row.lag.to_string(),
+                waited(row.oldest_ms),
+                row.rate_per_s.map_or_else(|| "-".to_owned(), |rate| format!("{rate}/s")),
+                drained,
+                if row.members.is_empty() { "nobody".to_owned() } else { row.members.join(", ") },
+            ]);
+        }
+        table.fmt(formatter)?;
+        if !self.details {
+            return Ok(());
+        }
+        let mut table = Table::new(["partition", "committed", "end", "lag", "oldest", "member"]);
+        for partition in self.stages.iter().flat_map(|row| &row.partitions) {
+            table.row([
+                format!("{}/{}", partition.topic, partition.partition),
+                partition.committed.map_or_else(|| "never".to_owned(), |offset| offset.to_string()),
+                partition.end.to_string(),
+                partition.lag.to_string(),
+                waited(partition.oldest_ms),
+                partition.member.clone().unwrap_or_else(|| "nobody".to_owned()),
+            ]);
+        }
+        write!(formatter, "\n\n{table}")
+    }
+}
+
+fn waited(oldest_ms: Option<i64>) -> String {
+    let ms = oldest_ms.and_then(|ms| u64::try_from(ms).ok());
+    ms.map_or_else(|| "-".to_owned(), |ms| times::span(Duration::from_millis(ms)))
+}
+
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use frameline_runtime::TopicPartition;
+    use frameline_runtime::log::PartitionLag;
+
+    use super::*;
+    use crate::output::documented;
+
+    fn look(at: Instant, committed: Option<i64>, high: i64) -> Look {
+        let partition = TopicPartition::new("files", 3);
+        let member = GroupMember {
+            instance: "identify-0".to_owned(),
+            host: "10.0.0.7".to_owned(),
+            partitions: vec![partition.clone()],
+        };
+        let stage = StageLook {
+            name: Name::Identify,
+            partitions: vec![PartitionLag { partition, committed, low: 0, high }],
+            waited_ms: vec![Some(200_000)],
+            members: vec![member],
+        };
+        Look { at, stages: vec![stage] }
+    }
+
+    #[test]
+    fn the_shape_of_a_stage_is_kept() {
+        let begun = Instant::now();
+        let (earlier, later) = (look(begun, None, 40), look(begun + Duration::from_secs(2), Some(30), 44));
+        let report = Report::of(&later, Some(&earlier), true);
+        assert_eq!([serde_json::to_value(&report).unwrap()].as_slice(), documented("lag"));
+        let text = report.to_string();
+        assert!(text.contains("identify  14   3m 20s  15/s  2s          identify-0 (10.0.0.7)"), "{text}");
+        assert!(text.contains("files/3    30         44   14   3m 20s  identify-0 (10.0.0.7)"), "{text}");
+    }
+
+    #[test]
+    fn a_single_look_knows_no_rates_and_one_without_progress_knows_no_end() {
+        let begun = Instant::now();
+        let text = Report::of(&look(begun, Some(30), 44), None, false).to_string();
+        assert!(text.contains("identify  14   3m 20s  -     -") && !text.contains("files/3"), "{text}");
+        let (earlier, later) = (look(begun, Some(30), 44), look(begun + Duration::from_secs(1), Some(30), 44));
+        assert!(Report::of(&later, Some(&earlier), false).to_string().contains("not at this rate"));
+    }
+}

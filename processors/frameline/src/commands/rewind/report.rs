@@ -1,0 +1,184 @@
+//! The plan of a rewind, and what became of it.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use frameline_runtime::log::operate::GroupMember;
+use frameline_runtime::rewind::Step;
+use serde::Serialize;
+
+use crate::output::Table;
+use crate::stages::{Feed, Name};
+use crate::times;
+
+/// What is moved where, what that makes others do, and whether it is done.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    stage: Name,
+    executed: bool,
+    members: Vec<String>,
+    moves: Vec<Row>,
+    again: i64,
+    passed: i64,
+    feeds: Vec<Feed>,
+    backup: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    topic: String,
+    partition: i32,
+    from: i64,
+    to: i64,
+    wanted: Option<i64>,
+    again: i64,
+    oldest_at_ms: Option<i64>,
+}
+
+impl Report {
+    /// A plan; `written_at` says step by step how old the first record is that it leads to.
+    pub(super) fn new(stage: Name, steps: &[Step], written_at: Vec<Option<i64>>, members: &[GroupMember]) -> Self {
+        let row = |(step, oldest_at_ms): (&Step, Option<i64>)| Row {
+            topic: step.partition.topic.to_string(),
+            partition: step.partition.partition,
+            from: step.from,
+            to: step.to,
+            wanted: step.wanted,
+            again: step.again(),
+            oldest_at_ms: oldest_at_ms.filter(|_| step.again() > 0),
+        };
+        let again = steps.iter().map(Step::again).sum();
+        Self {
+            stage,
+            executed: false,
+            members: members.iter().map(GroupMember::to_string).collect(),
+            moves: steps.iter().zip(written_at).map(row).collect(),
+            again,
+            passed: steps.iter().map(Step::passed).sum(),
+            feeds: if again > 0 { stage.feeds() } else { Vec::new() },
+            backup: None,
+        }
+    }
+
+    /// The offsets from before are in this file.
+    pub(super) fn keep(&mut self, file: &Path) {
+        let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        self.backup = Some(absolute.display().to_string());
+    }
+
+    /// It is done.
+    pub(super) fn executed(&mut self) {
+        self.executed = true;
+    }
+
+    fn summary(&self) -> String {
+        let (stage, moved) = (self.stage, self.moves.len());
+        let mut parts = Vec::new();
+        if self.again > 0 {
+            parts.push(format!("{} to be done again", self.again));
+        }
+        if self.passed > 0 {
+            parts.push(format!("{} to be passed over, as done before", self.passed));
+        }
+        let partitions = if moved == 1 { "partition" } else { "partitions" };
+        format!("{stage}: {moved} {partitions} to move, records: {}", parts.join(", "))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.moves.is_empty() {
+            return write!(formatter, "{} is there already; nothing to move", self.stage);
+        }
+        writeln!(formatter, "{}\n", self.summary())?;
+        let mut table = Table::new(["partition", "from", "to", "records", "oldest"]);
+        for row in &self.moves {
+            let records = if row.to < row.from { row.again.to_string() } else { format!("+{}", row.to - row.from) };
+            table.row([
+                format!("{}/{}", row.topic, row.partition),
+                row.from.to_string(),
+                row.to.to_string(),
+                records,
+                row.oldest_at_ms.map_or_else(|| "-".to_owned(), ago),
+            ]);
+        }
+        writeln!(formatter, "{table}\n")?;
+        for row in self.moves.iter() {
+            if let Some(wanted) = row.wanted {
+                let (topic, partition, to) = (&row.topic, row.partition, row.to);
+                let why = if to > wanted { "retention has deleted what is before it" } else { "it is the end" };
+                writeln!(formatter, "clamped: {topic}/{partition} to {to} and not to {wanted}: {why}")?;
+            }
+        }
+        if !self.feeds.is_empty() {
+            let feeds: Vec<String> = self.feeds.iter().map(Feed::to_string).collect();
+            writeln!(formatter, "fed again: {}", feeds.join(", "))?;
+        }
+        if !self.members.is_empty() {
+            writeln!(formatter, "in the way: {}; stop them first", self.members.join(", "))?;
+        }
+        match &self.backup {
+            Some(backup) if self.executed => {
+                writeln!(formatter, "done; where it was before is in {backup}")?;
+                write!(formatter, "start {} again; or put it back: frameline rewind --undo {backup}", self.stage)
+            }
+            _ => formatter.write_str("nothing was moved; with --execute it is done"),
+        }
+    }
+}
+
+fn ago(at_ms: i64) -> String {
+    let since_ms = times::now_ms().saturating_sub(at_ms);
+    let since = Duration::from_millis(u64::try_from(since_ms).unwrap_or_default());
+    format!("{} ({} ago)", times::moment(at_ms), times::span(since))
+}
+
+#[cfg(test)]
+mod tests {
+    use frameline_runtime::TopicPartition;
+
+    use super::*;
+    use crate::output::documented;
+
+    fn step(from: i64, to: i64, wanted: Option<i64>) -> Step {
+        Step { partition: TopicPartition::new("embeddings", 3), from, to, wanted }
+    }
+
+    fn member() -> GroupMember {
+        GroupMember { instance: "index-0".to_owned(), host: "10.0.0.7".to_owned(), partitions: vec![] }
+    }
+
+    #[test]
+    fn the_shape_of_a_plan_is_kept() {
+        let report = Report::new(Name::Index, &[step(120, 40, Some(7))], vec![Some(1_700_000_000_000)], &[member()]);
+        assert_eq!([serde_json::to_value(&report).unwrap()].as_slice(), documented("rewind"));
+        let text = report.to_string();
+        for words in [
+            "index: 1 partition to move, records: 80 to be done again",
+            "embeddings/3  120   40  80       2023-11-14T22:13:20Z (",
+            "clamped: embeddings/3 to 40 and not to 7: retention has deleted what is before it",
+            "fed again: progress (jobs)",
+            "in the way: index-0 (10.0.0.7)",
+            "nothing was moved; with --execute it is done",
+        ] {
+            assert!(text.contains(words), "`{words}` is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn going_forward_feeds_nobody_and_what_was_done_says_how_to_undo_it() {
+        let mut report = Report::new(Name::Index, &[step(40, 120, None)], vec![Some(5)], &[]);
+        report.keep(Path::new("/b/index.csv"));
+        report.executed();
+        let text = report.to_string();
+        assert!(text.contains("80 to be passed over, as done before") && text.contains("+80"), "{text}");
+        assert!(!text.contains("fed again"), "{text}");
+        assert!(text.ends_with("frameline rewind --undo /b/index.csv"), "{text}");
+    }
+
+    #[test]
+    fn a_stage_that_is_there_already_is_not_moved() {
+        assert_eq!(Report::new(Name::Render, &[], vec![], &[]).to_string(), "render is there already; nothing to move");
+    }
+}
