@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use frameline_runtime::log::scan::{Scan, Span};
 use frameline_runtime::log::sqlite::SqliteLog;
 use frameline_runtime::log::{Membership, NewTopic, PartitionLag, Session, TopicState};
 use frameline_runtime::{Output, Record, TopicPartition, headers};
@@ -60,6 +61,10 @@ impl Log for RecordingLog {
 
     async fn read(&self, _: &TopicPartition, _: i64, _: usize) -> Result<Vec<Record>, LogError> {
         Ok(Vec::new())
+    }
+
+    async fn scan(&self, _: Vec<Span>) -> Result<Scan, LogError> {
+        Err(LogError::Refused("nobody reads here".to_owned()))
     }
 }
 
@@ -120,6 +125,8 @@ impl Place {
             frames: None,
             passages: None,
             at: 1,
+            redrives: 0,
+            redriven: false,
         };
         self.jobs.fold(&[progress]).await.unwrap();
     }

@@ -78,6 +78,8 @@ mod tests {
             frames: None,
             passages: None,
             at: 1,
+            redrives: 0,
+            redriven: false,
         }
     }
 

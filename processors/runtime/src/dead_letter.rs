@@ -1,14 +1,22 @@
 //! What a stage could not do: the original bytes, and beside them in headers where they were and why.
 
+pub mod letter;
+pub mod redrive;
+
 use bytes::Bytes;
 
-use crate::record::{Output, Record, TopicPartition};
+use crate::record::{Headers, Output, Record, TopicPartition};
 use crate::stage::Failure;
 
 /// In front of every header of a dead letter.
 pub const PREFIX: &str = "frameline-dlq-";
 /// Header: how often it was put back on the stage's input.
 pub const REDRIVES: &str = "frameline-dlq-redrives";
+
+/// How often a record with these headers was put back on its stage's input.
+pub fn redrives(headers: &Headers) -> u32 {
+    headers.text(REDRIVES).and_then(|count| count.parse().ok()).unwrap_or(0)
+}
 
 /// A record that is given up.
 pub struct DeadLetter<'a> {
@@ -31,7 +39,7 @@ impl DeadLetter<'_> {
     /// dead letter (those of an earlier one are replaced).
     pub fn output(&self) -> Output {
         let mut headers = self.record.headers.clone();
-        let redrives = headers.text(REDRIVES).unwrap_or("0").to_owned();
+        let redrives = redrives(&headers).to_string();
         let facts: [(&'static str, String); 12] = [
             ("frameline-dlq-topic", self.partition.topic.to_string()),
             ("frameline-dlq-partition", self.partition.partition.to_string()),
@@ -60,7 +68,6 @@ impl DeadLetter<'_> {
 mod tests {
     use super::*;
     use crate::headers;
-    use crate::record::Headers;
 
     #[test]
     fn it_keeps_the_bytes_and_says_where_and_why() {

@@ -50,6 +50,13 @@ pub trait Catalogue: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<FileEntry>, StoreError>;
 
+    /// The newest revision of each of these files that is known.
+    async fn newest_revisions(&self, files: &[Uuid]) -> Result<BTreeMap<Uuid, i64>, StoreError>;
+
+    /// All files, deleted ones among them, in the order of their ids: at most `limit` of them, from the one after
+    /// `after` on.
+    async fn files_after(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<FileEntry>, StoreError>;
+
     /// How many files there are.
     async fn file_counts(&self) -> Result<FileCounts, StoreError>;
 }

@@ -4,6 +4,10 @@
 //! same thing one wins, by an order of all facts, so a union is the same in any order and with any repeats
 //! (Shapiro et al., *Conflict-free Replicated Data Types*, 2011). What was done once is done: it wins over a
 //! failure that it followed, as after a redrive, and over one that follows it, as after a replay.
+//!
+//! A record that is put back from the dead letters takes its failure back, and may fail again. Both are told with
+//! how often it had been put back, and so they alternate in the order of facts, whenever they arrive: failed, taken
+//! back for the first time, failed after that, taken back for the second time ...
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -17,6 +21,8 @@ pub const LAST_STAGE: &str = "index";
 const UNIT_STAGES: [&str; 4] = ["render", "validate", "embed", LAST_STAGE];
 const STEPS_OF_A_FRAME: u64 = UNIT_STAGES.len() as u64;
 const STEPS_OF_A_PASSAGE: u64 = 2;
+/// Where passages join.
+const FIRST_STAGE_OF_PASSAGES: &str = "embed";
 
 /// What a job has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +78,8 @@ pub(super) struct FactKey {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Fact {
     pub(super) rank: i64,
+    /// Of a failure: twice how often the record had been put back; one less where that takes the failure back.
+    pub(super) turn: i64,
     pub(super) at_ms: i64,
     pub(super) reason_code: String,
     pub(super) reason: String,
@@ -86,6 +94,18 @@ pub(super) fn rank_of(outcome: Outcome) -> i64 {
 
 pub(super) fn outcome_of(rank: i64) -> Option<Outcome> {
     RANKS.iter().find(|(_, other)| *other == rank).map(|(outcome, _)| *outcome)
+}
+
+fn turn_of(told: &Progress) -> i64 {
+    match told.outcome {
+        Outcome::Failed => 2 * i64::from(told.redrives) - i64::from(told.redriven),
+        Outcome::Skipped | Outcome::Done => 0,
+    }
+}
+
+/// Whether a fact of this turn is a failure that was taken back.
+pub(super) fn is_taken_back(turn: i64) -> bool {
+    turn % 2 != 0
 }
 
 /// The facts of one job.
@@ -121,6 +141,7 @@ impl JobFacts {
         let key = FactKey { stage: told.stage.clone(), step: told.step, unit_id: told.unit_id };
         let fact = Fact {
             rank: rank_of(told.outcome),
+            turn: turn_of(told),
             at_ms: told.at,
             reason_code: told.reason_code.clone().unwrap_or_default(),
             reason: told.reason.clone().unwrap_or_default(),
@@ -187,6 +208,8 @@ pub struct Tally {
     pub units: BTreeMap<String, StageCounts>,
     /// How many units are expected.
     pub totals: Totals,
+    /// Failures that were taken back; what they were about is on its way again.
+    pub taken_back: u64,
 }
 
 impl Tally {
@@ -198,6 +221,11 @@ impl Tally {
             Step::Unit => self.units.entry(stage.to_owned()).or_default(),
         };
         counts.add(outcome, count);
+    }
+
+    /// Counts `count` failures that were taken back.
+    pub(super) fn take_back(&mut self, count: u64) {
+        self.taken_back += count;
     }
 
     /// What the job has come to. Of a job that has not ended by itself, a newer revision takes the place.
@@ -223,8 +251,28 @@ impl Tally {
         if self.ends.get(LAST_STAGE).is_none_or(|end| end.done == 0) {
             return None;
         }
-        let has_failures = self.units.values().any(|units| units.failed > 0);
-        Some(if has_failures { JobState::Failed } else { JobState::Done })
+        if self.units.values().any(|units| units.failed > 0) {
+            return Some(JobState::Failed);
+        }
+        self.is_settled().then_some(JobState::Done)
+    }
+
+    /// Whether each stage has told of all units that came to it. At the end of a file it has, unless a unit was put
+    /// back from the dead letters after the end had passed.
+    fn is_settled(&self) -> bool {
+        let count = |units: Option<i32>| units.and_then(|units| u64::try_from(units).ok()).unwrap_or(0);
+        let mut coming = count(self.totals.frames);
+        for stage in UNIT_STAGES {
+            if stage == FIRST_STAGE_OF_PASSAGES {
+                coming += count(self.totals.passages);
+            }
+            let told = self.units.get(stage).copied().unwrap_or_default();
+            if told.done + told.skipped + told.failed < coming {
+                return false;
+            }
+            coming = told.done;
+        }
+        true
     }
 
     /// How far the job is, in steps of units through stages: 0 to 99, and 100 once it has ended.

@@ -1,7 +1,7 @@
 //! Which partition a key goes to: as Kafka's default partitioner does it, so that both logs cut alike.
 
 /// The partition of `key` among `partitions`, which is 1 or more.
-pub(super) fn partition_of(key: &[u8], partitions: i32) -> i32 {
+pub(in crate::log) fn partition_of(key: &[u8], partitions: i32) -> i32 {
     (murmur2(key) & 0x7fff_ffff).cast_signed() % partitions.max(1)
 }
 

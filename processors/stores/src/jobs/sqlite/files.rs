@@ -1,5 +1,7 @@
 //! The catalogue's side.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use frameline_schemas::{Outcome, Progress, Step, file_id};
 use frameline_sqlite::Transaction;
@@ -75,6 +77,28 @@ impl Catalogue for SqliteJobs {
         .bind(limit_of(limit))
         .fetch_all(&self.pool)
         .await;
+        rows.and_then(entries).map_err(|error| self.error(error))
+    }
+
+    async fn newest_revisions(&self, files: &[Uuid]) -> Result<BTreeMap<Uuid, i64>, StoreError> {
+        let mut newest = BTreeMap::new();
+        for files in files.chunks(fold::ROWS_AT_ONCE) {
+            let mut query = QueryBuilder::new("select file_id, revision from files where file_id in ");
+            fold::push_ids(&mut query, files);
+            let rows = query.build().fetch_all(&self.pool).await;
+            let read = |row: &SqliteRow| Ok((uuid(row, "file_id")?, row.try_get("revision")?));
+            let found = rows.and_then(|rows| rows.iter().map(read).collect::<sqlx::Result<Vec<(Uuid, i64)>>>());
+            newest.extend(found.map_err(|error| self.error(error))?);
+        }
+        Ok(newest)
+    }
+
+    async fn files_after(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<FileEntry>, StoreError> {
+        let rows = sqlx::query("select * from files where file_id > $1 order by file_id limit $2")
+            .bind(after.map_or_else(String::new, |after| after.to_string()))
+            .bind(limit_of(limit))
+            .fetch_all(&self.pool)
+            .await;
         rows.and_then(entries).map_err(|error| self.error(error))
     }
 
@@ -171,6 +195,8 @@ async fn write_revision(connection: &mut SqliteConnection, entry: &FileEntry, of
         frames: None,
         passages: None,
         at: entry.discovered_at_ms,
+        redrives: 0,
+        redriven: false,
     };
     fold::fold(connection, &union(&[refused])).await
 }

@@ -8,7 +8,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::rows::{outcome, state, step, step_name, uuid};
-use crate::jobs::status::{JobFacts, JobState, Tally, Totals};
+use crate::jobs::status::{JobFacts, JobState, Tally, Totals, is_taken_back};
 
 /// How many rows or ids one statement has: SQLite takes 32,766 values, PostgreSQL 65,535, and a row has ten.
 pub(super) const ROWS_AT_ONCE: usize = 500;
@@ -53,7 +53,7 @@ async fn write_facts(connection: &mut SqliteConnection, jobs: &[(&Uuid, &JobFact
         jobs.iter().flat_map(|(job_id, told)| told.facts.iter().map(|(key, fact)| (**job_id, key, fact))).collect();
     for facts in facts.chunks(ROWS_AT_ONCE) {
         let mut insert = QueryBuilder::<Sqlite>::new(
-            "insert into facts (job_id, stage, step, unit_id, outcome, at_ms, reason_code, reason) ",
+            "insert into facts (job_id, stage, step, unit_id, outcome, turn, at_ms, reason_code, reason) ",
         );
         insert.push_values(facts, |mut row, (job_id, key, fact)| {
             row.push_bind(job_id.to_string())
@@ -61,15 +61,16 @@ async fn write_facts(connection: &mut SqliteConnection, jobs: &[(&Uuid, &JobFact
                 .push_bind(step_name(key.step))
                 .push_bind(key.unit_id.map(|unit_id| unit_id.to_string()).unwrap_or_default())
                 .push_bind(fact.rank)
+                .push_bind(fact.turn)
                 .push_bind(fact.at_ms)
                 .push_bind(&fact.reason_code)
                 .push_bind(&fact.reason);
         });
         insert.push(
             " on conflict (job_id, stage, step, unit_id) do update set outcome = excluded.outcome, \
-             at_ms = excluded.at_ms, reason_code = excluded.reason_code, reason = excluded.reason \
-             where (excluded.outcome, excluded.at_ms, excluded.reason_code, excluded.reason) \
-             > (facts.outcome, facts.at_ms, facts.reason_code, facts.reason)",
+             turn = excluded.turn, at_ms = excluded.at_ms, reason_code = excluded.reason_code, reason = excluded.reason \
+             where (excluded.outcome, excluded.turn, excluded.at_ms, excluded.reason_code, excluded.reason) \
+             > (facts.outcome, facts.turn, facts.at_ms, facts.reason_code, facts.reason)",
         );
         insert.build().execute(&mut *connection).await?;
     }
@@ -157,14 +158,19 @@ async fn known(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Result<
 /// Counts the facts of jobs, without their totals.
 pub(super) async fn tallies(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Result<BTreeMap<Uuid, Tally>> {
     let mut query =
-        QueryBuilder::new("select job_id, stage, step, outcome, count(*) as facts from facts where job_id in ");
+        QueryBuilder::new("select job_id, stage, step, outcome, turn, count(*) as facts from facts where job_id in ");
     push_ids(&mut query, ids);
-    query.push(" group by job_id, stage, step, outcome");
+    query.push(" group by job_id, stage, step, outcome, turn");
     let mut tallies: BTreeMap<Uuid, Tally> = BTreeMap::new();
     for row in &query.build().fetch_all(connection).await? {
         let count: i64 = row.try_get("facts")?;
         let tally = tallies.entry(uuid(row, "job_id")?).or_default();
-        tally.add(row.try_get("stage")?, step(row)?, outcome(row)?, count.unsigned_abs());
+        let turn: i64 = row.try_get("turn")?;
+        if is_taken_back(turn) {
+            tally.take_back(count.unsigned_abs());
+        } else {
+            tally.add(row.try_get("stage")?, step(row)?, outcome(row)?, count.unsigned_abs());
+        }
     }
     Ok(tallies)
 }

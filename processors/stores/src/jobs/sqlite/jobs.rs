@@ -133,7 +133,7 @@ async fn view(connection: &mut SqliteConnection, row: &SqliteRow) -> sqlx::Resul
 
 async fn troubles(connection: &mut SqliteConnection, job_id: Uuid, limit: i64) -> sqlx::Result<Vec<Trouble>> {
     let rows = sqlx::query(
-        "select * from facts where job_id = $1 and outcome < $2 \
+        "select * from facts where job_id = $1 and outcome < $2 and turn % 2 = 0 \
          order by outcome, case step when 'file' then 0 when 'end' then 1 else 2 end, at_ms, stage, unit_id limit $3",
     )
     .bind(job_id.to_string())

@@ -17,7 +17,7 @@ use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use super::StoreError;
 
 /// The schema, step by step; a released step is never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("0001_files_jobs_facts.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("0001_files_jobs_facts.sql"), include_str!("0002_redrives.sql")];
 
 const CONNECTIONS: u32 = 4;
 

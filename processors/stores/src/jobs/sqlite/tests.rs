@@ -58,6 +58,8 @@ fn told(entry: &FileEntry, stage: &str, step: Step, outcome: Outcome) -> Progres
         frames: None,
         passages: None,
         at: 20,
+        redrives: 0,
+        redriven: false,
     }
 }
 
@@ -236,6 +238,33 @@ async fn jobs_are_listed_newest_first_and_found_by_the_beginning_of_their_id() {
 }
 
 #[tokio::test]
+async fn a_failure_that_is_taken_back_is_no_trouble_any_more() {
+    let (_folder, store) = store().await;
+    let entry = sent(decide(&store, content(b"/a.svg", "h1")).await);
+    let failed = told(&entry, "identify", Step::File, Outcome::Failed);
+    let redriven = Progress { redrives: 1, redriven: true, ..failed.clone() };
+    store.fold(std::slice::from_ref(&failed)).await.unwrap();
+    assert_eq!(job(&store, &entry).await.state, JobState::Failed);
+    for _ in 0..2 {
+        store.fold(&[redriven.clone(), failed.clone()]).await.unwrap();
+        assert_eq!(job(&store, &entry).await.state, JobState::Running);
+        assert_eq!(store.troubles(entry.job_id(), 10).await.unwrap(), []);
+    }
+    store.fold(&[Progress { redrives: 1, ..failed }]).await.unwrap();
+    assert_eq!(job(&store, &entry).await.state, JobState::Failed);
+}
+
+#[tokio::test]
+async fn the_newest_revisions_are_told_of_those_files_that_are_known() {
+    let (_folder, store) = store().await;
+    decide(&store, content(b"/a.svg", "h1")).await;
+    let known = sent(decide(&store, content(b"/a.svg", "h2")).await).file_id;
+    let unknown = file_id("default", b"/b.svg");
+    assert_eq!(store.newest_revisions(&[known, unknown]).await.unwrap(), BTreeMap::from([(known, 2)]));
+    assert_eq!(store.newest_revisions(&[]).await.unwrap(), BTreeMap::new());
+}
+
+#[tokio::test]
 async fn progress_of_a_job_that_was_never_offered_here_makes_the_job() {
     let (_folder, store) = store().await;
     let file_id = file_id("default", b"/elsewhere.svg");
@@ -258,6 +287,8 @@ async fn progress_of_a_job_that_was_never_offered_here_makes_the_job() {
             frames: None,
             passages: None,
             at: 3,
+            redrives: 0,
+            redriven: false,
         }
     };
     store.fold(&[entry(2)]).await.unwrap();
@@ -271,7 +302,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn folding_in_any_order_in_any_pieces_with_repeats_gives_the_same_jobs(
-        choices in prop::collection::vec((0..3usize, 0..5usize, 0..3usize, 0..3usize, 0..3i64), 1..30),
+        choices in prop::collection::vec((0..3usize, 0..5usize, 0..3usize, 0..3usize, 0..3i64, 0..6i32), 1..30),
         seed in any::<prop::sample::Index>(),
         piece in 1..9usize,
     ) {
@@ -288,11 +319,12 @@ proptest! {
             hand_over: HandOver::Sent,
             is_deleted: false,
         }).collect();
-        let progress: Vec<Progress> = choices.iter().map(|(entry, stage, step, outcome, at)| {
+        let progress: Vec<Progress> = choices.iter().map(|(entry, stage, step, outcome, at, turn)| {
             let stage = ["identify", "render", "validate", "embed", "index"][*stage];
             let step = [Step::File, Step::Unit, Step::End][*step];
             let outcome = [Outcome::Done, Outcome::Skipped, Outcome::Failed][*outcome];
-            Progress { at: *at, ..told(&entries[*entry], stage, step, outcome) }
+            let (redrives, redriven) = (turn / 2, turn % 2 == 1);
+            Progress { at: *at, redrives, redriven, ..told(&entries[*entry], stage, step, outcome) }
         }).collect();
         let mut other: Vec<Progress> = progress.iter().rev().chain(&progress).cloned().collect();
         let turn = seed.index(other.len());

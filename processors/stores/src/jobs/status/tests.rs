@@ -24,7 +24,21 @@ fn told(stage: &str, step: Step, unit: Option<u128>, outcome: Outcome) -> Progre
         frames: None,
         passages: None,
         at: 1,
+        redrives: 0,
+        redriven: false,
     }
+}
+
+fn told_unit(stage: &str, outcome: Outcome) -> Progress {
+    told(stage, Step::Unit, Some(1), outcome)
+}
+
+fn unit_failed(stage: &str, redrives: i32) -> Progress {
+    Progress { redrives, ..told_unit(stage, Outcome::Failed) }
+}
+
+fn told_end() -> Progress {
+    told("index", Step::End, None, Outcome::Done)
 }
 
 fn totals(frames: i32, passages: i32) -> Progress {
@@ -37,7 +51,11 @@ fn tally(progress: &[Progress]) -> Tally {
     for job in union(progress).values() {
         tally.totals = job.totals;
         for (key, fact) in &job.facts {
-            tally.add(&key.stage, key.step, outcome_of(fact.rank).unwrap(), 1);
+            if is_taken_back(fact.turn) {
+                tally.take_back(1);
+            } else {
+                tally.add(&key.stage, key.step, outcome_of(fact.rank).unwrap(), 1);
+            }
         }
     }
     tally
@@ -57,11 +75,14 @@ prop_compose! {
         reason in prop::option::of("[ab]"),
         frames in prop::option::of(0..4i32),
         at in 0..3i64,
+        redrives in 0..3i32,
+        redriven in any::<bool>(),
     ) -> Progress {
         let unit_id = (step == Step::Unit).then(|| Uuid::from_u128(unit));
         let reason_code = reason.clone();
         let told = told(stage, step, None, outcome);
-        Progress { head: head(revision), unit_id, reason_code, reason, frames, passages: frames, at, ..told }
+        let told = Progress { head: head(revision), unit_id, reason_code, reason, redrives, redriven, ..told };
+        Progress { frames, passages: frames, at, ..told }
     }
 }
 
@@ -83,6 +104,25 @@ proptest! {
             let state = tally.state(is_superseded);
             prop_assert_eq!(tally.percent(state) == 100, state.has_ended());
         }
+    }
+
+    #[test]
+    fn a_failure_counts_until_a_later_redrive_takes_it_back_in_whatever_order_they_are_told(
+        told in prop::collection::vec((0..4i32, any::<bool>()), 1..12),
+        times in prop::collection::vec(0..5i64, 12),
+    ) {
+        let told: Vec<Progress> = told.into_iter().zip(times).map(|((redrives, redriven), at)| {
+            let failed = unit_failed("render", redrives);
+            Progress { redriven: redriven && redrives > 0, at, ..failed }
+        }).collect();
+        let last_failure = told.iter().filter(|told| !told.redriven).map(|told| told.redrives).max();
+        let last_redrive = told.iter().filter(|told| told.redriven).map(|told| told.redrives).max();
+        let facts = [told, vec![totals(1, 0), told_end()]].concat();
+        let expected = if last_failure >= last_redrive { JobState::Failed } else { JobState::Running };
+        prop_assert_eq!(state(&facts), expected);
+        let through = STAGES[1..].iter().map(|stage| told_unit(stage, Outcome::Done));
+        let done: Vec<Progress> = through.chain(facts).collect();
+        prop_assert_eq!(state(&done), JobState::Done);
     }
 
     #[test]
@@ -115,20 +155,39 @@ fn a_file_or_an_end_that_got_stuck_closes_the_job() {
 
 #[test]
 fn a_unit_that_failed_fails_the_job_at_its_end_and_one_that_was_skipped_does_not() {
-    let end = told("index", Step::End, None, Outcome::Done);
-    let failed = told("render", Step::Unit, Some(1), Outcome::Failed);
+    let failed = unit_failed("render", 0);
     assert_eq!(state(std::slice::from_ref(&failed)), JobState::Running);
-    assert_eq!(state(&[failed.clone(), end.clone()]), JobState::Failed);
-    assert_eq!(state(&[told("validate", Step::Unit, Some(1), Outcome::Skipped), end.clone()]), JobState::Done);
-    let redriven = told("render", Step::Unit, Some(1), Outcome::Done);
-    assert_eq!(state(&[failed, end, redriven]), JobState::Done);
+    assert_eq!(state(&[failed, told_end()]), JobState::Failed);
+    assert_eq!(state(&[told_unit("validate", Outcome::Skipped), told_end()]), JobState::Done);
+}
+
+#[test]
+fn a_unit_that_is_put_back_makes_the_job_run_until_it_is_through_every_stage() {
+    let mut facts = vec![totals(1, 0), unit_failed("render", 0), told_end()];
+    assert_eq!(state(&facts), JobState::Failed);
+    facts.push(Progress { redriven: true, ..unit_failed("render", 1) });
+    assert_eq!(state(&facts), JobState::Running);
+    for stage in &STAGES[1..] {
+        assert_eq!(state(&facts), JobState::Running);
+        facts.push(told_unit(stage, Outcome::Done));
+    }
+    assert_eq!(state(&facts), JobState::Done);
+}
+
+#[test]
+fn a_file_that_is_put_back_makes_the_job_run() {
+    let failed = told("identify", Step::File, None, Outcome::Failed);
+    let redriven = Progress { redrives: 1, redriven: true, ..failed.clone() };
+    assert_eq!(state(&[redriven.clone(), failed.clone()]), JobState::Running);
+    let again = Progress { redrives: 1, ..failed };
+    assert_eq!(state(&[redriven, again]), JobState::Failed);
 }
 
 #[test]
 fn a_newer_revision_takes_the_place_of_a_job_that_has_not_ended() {
     let running = tally(&[totals(1, 0)]);
     assert_eq!(running.state(true), JobState::Skipped);
-    let done = tally(&[totals(1, 0), told("index", Step::End, None, Outcome::Done)]);
+    let done = tally(&[totals(0, 0), told_end()]);
     assert_eq!(done.state(true), JobState::Done);
 }
 
