@@ -4,8 +4,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod chain;
+mod chaos;
 mod cli;
 mod contract;
 mod disk;
 mod driver;
+mod operate;
 mod process;
+mod telemetry;
+mod registry;
+mod security;
+mod vectors;

@@ -6,8 +6,9 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use frameline_runtime::trace::{Span, SpanKind, TraceContext};
 use frameline_runtime::{Output, headers};
 use frameline_stores::jobs::{Decision, FileEntry, Offer, Offered};
 use uuid::Uuid;
@@ -68,7 +69,7 @@ impl Discover {
         let (paths, offers): (Vec<_>, Vec<_>) = batch.files.into_iter().unzip();
         let decisions = self.catalogue.offer(&offers).await?;
         let to_send: Vec<FileEntry> = decisions.iter().filter_map(to_send).cloned().collect();
-        self.send(&to_send).await?;
+        self.send(&to_send, headers::LIVE).await?;
         for ((path, offer), decision) in paths.into_iter().zip(offers).zip(decisions) {
             match decision {
                 Decision::Send(entry) => reporter.tell(path, AddOutcome::Queued { job_id: entry.job_id() }),
@@ -81,12 +82,19 @@ impl Discover {
     }
 
     /// Appends the records of pending revisions, and marks them sent.
-    pub(crate) async fn send(&self, entries: &[FileEntry]) -> Result<(), DiscoverError> {
+    pub(crate) async fn send(&self, entries: &[FileEntry], origin: &'static str) -> Result<(), DiscoverError> {
         if entries.is_empty() {
             return Ok(());
         }
-        let outputs = entries.iter().map(output).collect::<Result<Vec<_>, DiscoverError>>()?;
+        let begun: Vec<TraceContext> = entries.iter().map(|_| TraceContext::root()).collect();
+        let outputs = entries.iter().zip(&begun).map(|(entry, context)| output(entry, context, origin));
+        let mut outputs = outputs.collect::<Result<Vec<_>, DiscoverError>>()?;
+        self.wire.open().await?;
+        self.wire.address(&mut outputs)?;
         self.log.append(outputs).await?;
+        for (entry, context) in entries.iter().zip(begun).filter(|(_, context)| self.tracer.takes(context)) {
+            self.tracer.record(span(entry, context, origin));
+        }
         let revisions: Vec<(Uuid, i64)> = entries.iter().map(|entry| (entry.file_id, entry.revision)).collect();
         self.catalogue.sent(&revisions).await?;
         Ok(())
@@ -107,17 +115,36 @@ fn refusal(what: Offered) -> Refusal {
     }
 }
 
-fn output(entry: &FileEntry) -> Result<Output, DiscoverError> {
+fn output(entry: &FileEntry, context: &TraceContext, origin: &'static str) -> Result<Output, DiscoverError> {
     let mut output = Output::of(frameline_topics::FILES, entry.file_id, &entry.record())?;
-    output.headers.set(headers::TRACEPARENT, traceparent());
-    output.headers.set(headers::ORIGIN, headers::LIVE);
+    output.headers.set(headers::TRACEPARENT, context.to_string());
+    output.headers.set(headers::ORIGIN, origin);
     output.headers.set(headers::JOB, entry.job_id().to_string());
     Ok(output)
 }
 
-/// A new trace, sampled: <https://www.w3.org/TR/trace-context/#traceparent-header>. A random UUID is never the
-/// zero that the specification forbids.
-fn traceparent() -> String {
-    let (span_id, _) = Uuid::new_v4().as_u64_pair();
-    format!("00-{}-{span_id:016x}-01", Uuid::new_v4().simple())
+/// The first span of a file's trace: from its discovery until its record is in the log.
+fn span(entry: &FileEntry, context: TraceContext, origin: &'static str) -> Span {
+    let found_after = Duration::from_millis(u64::try_from(entry.discovered_at_ms).unwrap_or(0));
+    let now = SystemTime::now();
+    Span {
+        context,
+        parent: None,
+        name: crate::NAME.into(),
+        kind: SpanKind::Producer,
+        started_at: if origin == headers::LIVE { (SystemTime::UNIX_EPOCH + found_after).min(now) } else { now },
+        ended_at: now,
+        attributes: vec![
+            ("messaging.operation.type", "send".into()),
+            ("messaging.destination.name", frameline_topics::FILES.into()),
+            ("frameline.origin", origin.into()),
+            ("frameline.file", entry.name.clone().into()),
+            ("frameline.file_id", entry.file_id.to_string().into()),
+            ("frameline.job_id", entry.job_id().to_string().into()),
+            ("frameline.revision", entry.revision.into()),
+        ],
+        links: Vec::new(),
+        links_left_out: 0,
+        error: None,
+    }
 }

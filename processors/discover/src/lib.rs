@@ -20,10 +20,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use frameline_runtime::headers;
 use frameline_runtime::log::{Log, LogError};
+use frameline_runtime::trace::Tracer;
+use frameline_runtime::wire::{Wire, WireError};
 use frameline_schemas::EncodeError;
 use frameline_stores::blobs::{Blobs, BlobsError};
-use frameline_stores::jobs::{Catalogue, StoreError};
+use frameline_stores::jobs::{Catalogue, FileEntry, StoreError};
 use thiserror::Error;
 
 use hand_over::Batch;
@@ -79,6 +82,9 @@ pub enum DiscoverError {
     /// A record does not match its schema.
     #[error(transparent)]
     Record(#[from] EncodeError),
+    /// The ids of schemas cannot be had.
+    #[error(transparent)]
+    Schemas(#[from] WireError),
 }
 
 /// Finds files and hands them over. Clones share everything.
@@ -88,12 +94,24 @@ pub struct Discover {
     blobs: Blobs,
     log: Arc<dyn Log>,
     settings: Arc<DiscoverSettings>,
+    tracer: Tracer,
+    wire: Arc<Wire>,
 }
 
 impl Discover {
     /// Discovery over these stores.
     pub fn new(catalogue: Arc<dyn Catalogue>, blobs: Blobs, log: Arc<dyn Log>, settings: DiscoverSettings) -> Self {
-        Self { catalogue, blobs, log, settings: Arc::new(settings) }
+        Self { catalogue, blobs, log, settings: Arc::new(settings), tracer: Tracer::default(), wire: Arc::new(Wire::of_files()) }
+    }
+
+    /// The same, which hands the first span of every file's trace to `tracer`.
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// The same, whose records have the ids of `wire`.
+    pub fn addressed(self, wire: Arc<Wire>) -> Self {
+        Self { wire, ..self }
     }
 
     /// Hands over files, and all files in folders: those that are new or changed, or whose last job failed.
@@ -157,6 +175,12 @@ impl Discover {
         Ok(reporter.into_report())
     }
 
+    /// The file at a path, as the catalogue knows it. Nothing needs to be left at the path.
+    pub async fn known(&self, path: &Path) -> Result<Option<FileEntry>, DiscoverError> {
+        let path = name::canonical(path);
+        Ok(self.catalogue.file(&self.settings.tenant, name::bytes(&path)).await?)
+    }
+
     /// Appends the records of all revisions that an earlier call noted and perhaps did not hand over; gives how
     /// many. For the start of a service.
     pub async fn resend_pending(&self) -> Result<usize, DiscoverError> {
@@ -166,8 +190,13 @@ impl Discover {
             if pending.is_empty() {
                 return Ok(sent);
             }
-            self.send(&pending).await?;
+            self.send(&pending, headers::LIVE).await?;
             sent += pending.len();
         }
+    }
+
+    /// Appends the records of revisions that were handed over once already: all stages do them again.
+    pub async fn send_again(&self, entries: &[FileEntry]) -> Result<(), DiscoverError> {
+        self.send(entries, headers::REPLAY).await
     }
 }

@@ -4,8 +4,12 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 use crate::output;
 
+/// Exit status of what was not done.
+const FAILED: u8 = 1;
 /// Exit status after Ctrl-C, as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
 
@@ -71,20 +75,69 @@ impl fmt::Display for Told {
 
 impl std::error::Error for Told {}
 
-/// Tells how a command ended, and turns that into the exit status.
-pub(crate) fn exit(result: anyhow::Result<()>) -> ExitCode {
+/// The exit status of a command line that makes no sense, as `clap` has it.
+const USAGE: u8 = 2;
+
+/// An error as programs read it.
+#[derive(Debug, Serialize)]
+struct Report {
+    error: Words,
+    status: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct Words {
+    message: String,
+    causes: Vec<String>,
+    help: Option<String>,
+}
+
+impl Report {
+    fn of(error: &anyhow::Error, status: u8) -> Self {
+        Self { error: Words { message: error.to_string(), causes: causes(error), help: help(error) }, status }
+    }
+
+    /// Of what `clap` says: a first line, and what may help below it.
+    fn of_usage(told: &str) -> Self {
+        let (message, rest) = told.split_once('\n').unwrap_or((told, ""));
+        let lines = rest.lines().map(str::trim).filter(|line| !line.is_empty());
+        let help = lines.collect::<Vec<_>>().join("; ");
+        let message = message.trim_start_matches("error: ").to_owned();
+        Self { error: Words { message, causes: Vec::new(), help: (!help.is_empty()).then_some(help) }, status: USAGE }
+    }
+
+    fn tell(&self) {
+        output::note(serde_json::to_string(self).unwrap_or_default());
+    }
+}
+
+/// Tells what is wrong with a command line, or the help that was asked for.
+pub(crate) fn exit_usage(error: &clap::Error) -> ExitCode {
+    let is_json = std::env::args_os().any(|argument| argument == "--json");
+    if error.exit_code() == i32::from(USAGE) && is_json {
+        Report::of_usage(&error.render().to_string()).tell();
+    } else {
+        // Whoever does not read it has read enough.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
+}
+
+/// Tells how a command ended, to a person or as JSON to a program, and turns that into the exit status.
+pub(crate) fn exit(result: anyhow::Result<()>, is_json: bool) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     if is_closed_pipe(&error) {
         return ExitCode::SUCCESS;
     }
-    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
-        output::note(&interrupted.0);
-        return ExitCode::from(INTERRUPTED);
+    let interrupted = error.downcast_ref::<Interrupted>();
+    let status = if interrupted.is_some() { INTERRUPTED } else { FAILED };
+    match interrupted {
+        _ if error.is::<Told>() => {}
+        _ if is_json => Report::of(&error, status).tell(),
+        Some(Interrupted(words)) => output::note(words),
+        None => output::note(text(&error)),
     }
-    if !error.is::<Told>() {
-        output::note(text(&error));
-    }
-    ExitCode::FAILURE
+    ExitCode::from(status)
 }
 
 /// Whoever read our output has read enough, as `head` does.
@@ -96,21 +149,30 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 fn text(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}");
-    let mut told = error.to_string();
-    for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
-        // Libraries often repeat their cause in their own text.
-        if !told.contains(&cause) {
-            text.push_str("\n  caused by: ");
-            text.push_str(&cause);
-        }
-        told = cause;
+    for cause in causes(error) {
+        text.push_str("\n  caused by: ");
+        text.push_str(&cause);
     }
     if let Some(help) = help(error) {
         text.push_str("\n  help: ");
         text.push_str(&help);
     }
     text
+}
+
+/// What it came from, each told once.
+fn causes(error: &anyhow::Error) -> Vec<String> {
+    let mut told = error.to_string();
+    let mut causes = Vec::new();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Libraries often repeat their cause in their own text.
+        if !told.contains(&cause) {
+            causes.push(cause.clone());
+        }
+        told = cause;
+    }
+    causes
 }
 
 fn help(error: &anyhow::Error) -> Option<String> {
@@ -157,6 +219,16 @@ mod tests {
             .context("cannot write the job")
             .context("add");
         assert!(text(&error).contains("help: free some space"), "{}", text(&error));
+    }
+
+    #[test]
+    fn the_shape_of_an_error_is_kept() {
+        let cause = io::Error::new(io::ErrorKind::AddrInUse, "address in use");
+        let refusal = Refusal::new("port 8470 is taken", "choose another with --listen").because(cause);
+        let usage = "error: unexpected argument '--wiat' found\n\n  tip: a similar argument exists: '--wait'\n";
+        let reports = [Report::of(&refusal.into(), FAILED), Report::of_usage(usage)];
+        let reports = reports.map(|report| serde_json::to_value(report).unwrap());
+        assert_eq!(reports.as_slice(), output::documented("Errors"));
     }
 
     #[test]

@@ -10,25 +10,21 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use frameline_runtime::driver;
+use frameline_runtime::driver::{self, Snapshot};
+use frameline_runtime::metric;
+use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::error::Refusal;
 
-/// Bounds of histograms of durations, in seconds: from a fast commit to the promise of half an hour.
-const SECONDS: [f64; 16] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0, 1_800.0, 7_200.0];
-/// Bounds of histograms of counts.
-const COUNTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0, 2_048.0];
-
 /// What the answers are made of.
 #[derive(Clone)]
 pub(crate) struct Probes {
     /// The stages of this process.
     pub(crate) stages: Arc<Vec<driver::Status>>,
-    /// A stage that has not polled for this long is not alive.
+    /// A stage of which a loop has not gone round for this long is not alive.
     pub(crate) session_timeout: Duration,
     /// All metrics.
     pub(crate) metrics: PrometheusHandle,
@@ -47,6 +43,8 @@ pub(crate) struct StageReport {
     failed: u64,
     in_flight: usize,
     polled_ms_ago: u64,
+    looped_ms_ago: u64,
+    oldest_unfinished_ms: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,12 +69,17 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
 
 /// Makes this process collect metrics. Once a process.
 pub(crate) fn record_metrics() -> Result<PrometheusHandle> {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-        .and_then(|builder| builder.set_buckets(&COUNTS))
-        .context("the metrics' buckets are wrong")?
-        .install_recorder()
-        .context("the metrics cannot be collected")
+    let mut builder = PrometheusBuilder::new();
+    for metric in metric::ALL {
+        if let metric::Kind::Histogram(bounds) = metric.kind {
+            let named = Matcher::Full(metric.name.to_owned());
+            builder = builder.set_buckets_for_metric(named, bounds).context("the metrics' bounds are wrong")?;
+        }
+    }
+    let handle = builder.install_recorder().context("the metrics cannot be collected")?;
+    metric::describe();
+    gauge!(metric::BUILD.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
 }
 
 /// Answers for as long as it is polled.
@@ -96,8 +99,11 @@ async fn healthz(State(probes): State<Probes>) -> (StatusCode, String) {
         .stages
         .iter()
         .map(driver::Status::snapshot)
-        .filter(|snapshot| snapshot.ready && snapshot.polled_ago > probes.session_timeout)
-        .map(|snapshot| format!("{} has not polled for {} s", snapshot.stage, snapshot.polled_ago.as_secs()))
+        .filter(|snapshot| snapshot.heartbeat_ago() > probes.session_timeout)
+        .map(|snapshot| {
+            let Snapshot { stage, polled_ago, looped_ago, .. } = snapshot;
+            format!("{stage}: polled the log {} s ago, worked on {} s ago", polled_ago.as_secs(), looped_ago.as_secs())
+        })
         .collect();
     if silent.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
@@ -113,7 +119,7 @@ async fn readyz(State(probes): State<Probes>) -> (StatusCode, Json<Readiness>) {
 }
 
 async fn metrics(State(probes): State<Probes>) -> String {
-    probes.metrics.run_upkeep();
+    probes.stages.iter().for_each(driver::Status::publish);
     probes.metrics.render()
 }
 
@@ -137,9 +143,15 @@ impl StageReport {
             skipped: snapshot.skipped,
             failed: snapshot.failed,
             in_flight: snapshot.in_flight,
-            polled_ms_ago: u64::try_from(snapshot.polled_ago.as_millis()).unwrap_or(u64::MAX),
+            polled_ms_ago: whole_ms(snapshot.polled_ago),
+            looped_ms_ago: whole_ms(snapshot.looped_ago),
+            oldest_unfinished_ms: snapshot.oldest.map(whole_ms),
         }
     }
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -158,6 +170,8 @@ mod tests {
             failed: 0,
             in_flight: 2,
             polled_ago: Duration::from_millis(40),
+            looped_ago: Duration::from_millis(12),
+            oldest: Some(Duration::from_millis(1_500)),
         };
         let readiness = Readiness { ready: true, stages: vec![StageReport::of(&snapshot)] };
         assert_eq!([serde_json::to_value(readiness).unwrap()].as_slice(), documented("readyz"));

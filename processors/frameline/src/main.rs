@@ -1,60 +1,7 @@
-//! The one binary: every stage, the commands beside them, and the child processes that open files.
-
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
-mod cli;
-mod commands;
-mod config;
-mod data;
-mod error;
-mod http;
-mod output;
-mod ports;
-mod progress;
-mod service;
-mod stages;
-mod telemetry;
+//! The product's binary; everything is in the library.
 
 use std::process::ExitCode;
 
-use anyhow::Context;
-use clap::Parser;
-
-use cli::{Cli, Command};
-
-/// Threads that drive the stages; what computes or blocks has threads of its own.
-const WORKERS: usize = 2;
-
 fn main() -> ExitCode {
-    without_backtraces();
-    let cli = Cli::parse();
-    match cli.command {
-        Command::Worker { stage } => commands::worker::run(stage),
-        Command::Completion { shell } => error::exit(commands::completion::run(shell)),
-        command => {
-            telemetry::start(cli.common.log, &command);
-            error::exit(block_on(commands::run(cli.common, command)))
-        }
-    }
-}
-
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .thread_name("frameline")
-        .enable_all()
-        .build()
-        .context("the threads cannot be started")?;
-    let result = runtime.block_on(work);
-    // What still blocks has nothing left to say: its results could not be committed any more.
-    runtime.shutdown_background();
-    result
-}
-
-/// Every `anyhow` error would capture a stack where `RUST_BACKTRACE` is set: slow, and no use to a person.
-fn without_backtraces() {
-    if std::env::var_os("RUST_LIB_BACKTRACE").is_none() {
-        // SAFETY: nothing else runs yet that could read the environment at the same time.
-        unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
-    }
+    frameline::main()
 }

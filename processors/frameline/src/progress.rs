@@ -67,66 +67,70 @@ impl Progress {
     }
 }
 
-/// What each stage has done, while it works: a line a stage.
+/// Plain lines of many files come at these shares of them.
+const STEP_PERCENT: usize = 25;
+
+/// What each stage has done, while it works: on a terminal a line a stage that is drawn over itself; elsewhere a line
+/// for each step of the whole, and one a stage at the end.
 pub(crate) struct StageLines {
-    shown: Vec<(String, Option<ProgressBar>)>,
-    at: Option<Instant>,
+    bars: Option<(MultiProgress, Vec<ProgressBar>)>,
+    told_percent: usize,
     is_shown: bool,
-    _bars: MultiProgress,
 }
 
 impl StageLines {
     /// Begins, with as many stages.
     pub(crate) fn start(output: Output, stages: usize) -> Self {
-        let bars = MultiProgress::new();
-        let bar = || {
+        let drawn = || {
             let style = ProgressStyle::with_template("{spinner} {msg}");
-            let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bars.add(bar)
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let all = MultiProgress::new();
+            let bars = (0..stages).map(|_| all.add(ProgressBar::new_spinner().with_style(style.clone()))).collect();
+            (all, bars)
         };
-        let shown = (0..stages).map(|_| (String::new(), output.draws().then(bar))).collect();
-        Self { shown, at: None, is_shown: !output.json, _bars: bars }
+        Self { bars: output.draws().then(drawn), told_percent: 0, is_shown: !output.json }
     }
 
-    /// Shows what has changed; a plain line not too often.
-    pub(crate) fn set(&mut self, stages: &[Status]) {
-        if self.at.is_none_or(|at| at.elapsed() >= BETWEEN_LINES) || self.shown.iter().any(|(_, bar)| bar.is_some()) {
-            self.show(stages);
+    /// Shows how far the stages are, and that `done` of `total` files are through.
+    pub(crate) fn set(&mut self, stages: &[Status], done: usize, total: usize) {
+        if let Some((_, bars)) = &self.bars {
+            for (bar, line) in bars.iter().zip(stages.iter().map(line)) {
+                bar.set_message(line.unwrap_or_default());
+                bar.tick();
+            }
+        } else if self.is_shown
+            && let Some(percent) = step(self.told_percent, done, total)
+        {
+            self.told_percent = percent;
+            output::note(format!("{percent:3} %  {done} of {total} files"));
         }
     }
 
     /// Shows how it ended.
-    pub(crate) fn finish(mut self, stages: &[Status]) {
-        self.show(stages);
-        for (line, bar) in &self.shown {
-            if let Some(bar) = bar {
-                bar.finish_with_message(line.clone());
+    pub(crate) fn finish(self, stages: &[Status]) {
+        let lines = stages.iter().map(line);
+        match &self.bars {
+            Some((_, bars)) => {
+                bars.iter().zip(lines).for_each(|(bar, line)| bar.finish_with_message(line.unwrap_or_default()))
             }
+            None if self.is_shown => lines.flatten().for_each(output::note),
+            None => {}
         }
     }
+}
 
-    fn show(&mut self, stages: &[Status]) {
-        if !self.is_shown {
-            return;
-        }
-        self.at = Some(Instant::now());
-        for ((told, bar), status) in self.shown.iter_mut().zip(stages) {
-            let now = status.snapshot();
-            if now.done + now.skipped + now.failed == 0 {
-                continue;
-            }
-            let line = format!("{:9} {:5} done {:4} skipped {:4} failed", now.stage, now.done, now.skipped, now.failed);
-            match bar {
-                Some(bar) => {
-                    bar.set_message(line.clone());
-                    bar.tick();
-                }
-                None if line != *told => output::note(&line),
-                None => {}
-            }
-            *told = line;
-        }
-    }
+/// The next step to tell of, where `done` of `total` has come to one beyond `told`; the whole is told otherwise.
+fn step(told: usize, done: usize, total: usize) -> Option<usize> {
+    let percent = (done * 100).checked_div(total)? / STEP_PERCENT * STEP_PERCENT;
+    (percent > told && percent < 100).then_some(percent)
+}
+
+/// What a stage has done; none of one that has not begun.
+fn line(status: &Status) -> Option<String> {
+    let now = status.snapshot();
+    let has_begun = now.done + now.skipped + now.failed > 0;
+    let text = || format!("{:9} {:5} done {:4} skipped {:4} failed", now.stage, now.done, now.skipped, now.failed);
+    has_begun.then(text)
 }
 
 impl Drop for Progress {
@@ -134,5 +138,24 @@ impl Drop for Progress {
         if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_is_told_once_and_the_whole_is_left_to_the_end() {
+        let mut told = 0;
+        let mut steps = Vec::new();
+        for done in 0..=27 {
+            if let Some(percent) = step(told, done, 27) {
+                told = percent;
+                steps.push((done, percent));
+            }
+        }
+        assert_eq!(steps, [(7, 25), (14, 50), (21, 75)]);
+        assert_eq!(step(0, 0, 0), None);
     }
 }

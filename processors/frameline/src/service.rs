@@ -1,6 +1,7 @@
 //! The stages at work in this process: claimed, started, watched, drained.
 
 mod build;
+mod gauges;
 mod signals;
 mod upkeep;
 
@@ -9,9 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use frameline_runtime::breach::Breach;
 use frameline_runtime::driver::{self, Plan, StageError, Status};
 use frameline_runtime::log::Log;
 use frameline_runtime::stage::Stage;
+use frameline_runtime::trace::Tracer;
+use frameline_runtime::wire::Wire;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -82,12 +86,16 @@ impl Service {
             log: ports.log().await?,
             instance: instance(config, order.instance.as_deref())?,
             config,
+            tracer: ports.tracer(),
+            wire: ports.wire()?,
+            breach: ports.tampering().breach,
             stop: &stop,
             tasks: &mut tasks,
         };
         for (name, status) in order.stages.iter().zip(statuses.iter()) {
             build::start(*name, ports, config, &mut starter, status.clone()).await?;
         }
+        tasks.spawn(gauges::run(Arc::clone(ports), order.stages.clone(), stop.clone()));
         if order.alone {
             let discover = ports.discover().await?;
             tasks.spawn(upkeep::run(Arc::clone(ports), discover, stop.clone()));
@@ -152,6 +160,9 @@ struct Starter<'a> {
     log: Arc<dyn Log>,
     instance: String,
     config: &'a Config,
+    tracer: Tracer,
+    wire: Arc<Wire>,
+    breach: Option<Breach>,
     stop: &'a CancellationToken,
     tasks: &'a mut JoinSet<Result<()>>,
 }
@@ -164,6 +175,9 @@ impl Starter<'_> {
             instance: self.instance.clone(),
             session_timeout: self.config.log.session_timeout,
             drain_deadline: self.config.log.drain_deadline,
+            tracer: self.tracer.clone(),
+            wire: Arc::clone(&self.wire),
+            breach: self.breach,
         };
         let (log, stop) = (Arc::clone(&self.log), self.stop.clone());
         self.tasks.spawn(async move { driver::run(Arc::new(stage), log, plan, status, stop).await.map_err(advised) });

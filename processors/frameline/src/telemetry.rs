@@ -1,10 +1,14 @@
-//! Log lines, on standard error: standard output belongs to results.
+//! Log lines, on standard error: standard output belongs to results. And traces, to where the configuration says.
+
+mod export;
+mod otlp;
 
 use std::io;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Command, LogFormat};
+pub(crate) use export::Exporter;
 
 /// Starts logging. Services tell what they do, commands only what is wrong; `$FRAMELINE_LOG` overrides both.
 pub(crate) fn start(format: LogFormat, command: &Command) {

@@ -11,7 +11,8 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use frameline_runtime::{Failure, Outcome, Stage};
+use frameline_runtime::metric::{VECTOR_CALLS, timed};
+use frameline_runtime::{Outcome, Reason, Stage};
 use frameline_schemas::{Embedding, Manifest, UnitOrEnd};
 use frameline_stores::vectors::{Floor, Vectors, VectorsError};
 use uuid::Uuid;
@@ -32,22 +33,26 @@ impl Index {
 
     /// One result a unit. Where the index refuses one, the others are written without it.
     async fn upsert(&self, points: &[Embedding]) -> Vec<Result<(), VectorsError>> {
-        let together = if points.is_empty() { Ok(()) } else { self.vectors.upsert(points).await };
-        if !matches!(together, Err(VectorsError::Refused(_))) {
+        let together = if points.is_empty() { Ok(()) } else { self.write(points).await };
+        if !matches!(together, Err(VectorsError::Refused(_) | VectorsError::OtherModel(_))) {
             return vec![together; points.len()];
         }
         let mut results = Vec::with_capacity(points.len());
         for point in points {
-            results.push(self.vectors.upsert(std::slice::from_ref(point)).await);
+            results.push(self.write(std::slice::from_ref(point)).await);
         }
         results
+    }
+
+    async fn write(&self, points: &[Embedding]) -> Result<(), VectorsError> {
+        timed(VECTOR_CALLS, "upsert", self.vectors.upsert(points), |_| "error").await
     }
 
     async fn finish(&self, ends: &[(Uuid, Floor)]) -> Result<(), VectorsError> {
         if ends.is_empty() {
             return Ok(());
         }
-        let removed = self.vectors.finish(ends).await?;
+        let removed = timed(VECTOR_CALLS, "finish", self.vectors.finish(ends), |_| "error").await?;
         tracing::debug!(files = ends.len(), removed, "files finished, units of older revisions removed");
         Ok(())
     }
@@ -69,6 +74,10 @@ impl Stage for Index {
         Some("vectors")
     }
 
+    fn makes_searchable(&self) -> bool {
+        true
+    }
+
     async fn process(&self, batch: Vec<Self::In>) -> Vec<Outcome> {
         let (mut points, mut ends) = (Vec::new(), Vec::new());
         let mut is_end = Vec::with_capacity(batch.len());
@@ -85,15 +94,13 @@ impl Stage for Index {
         let finished = self.finish(&ends).await;
         let outcome = |is_end| {
             let result = if is_end { finished.clone() } else { upserted.next().unwrap_or(Ok(())) };
-            result.map_or_else(|error| Outcome::Fail(failure_of(error)), |()| Outcome::Emit(Vec::new()))
+            match result {
+                Ok(()) => Outcome::Emit(Vec::new()),
+                // A rebuild takes it, into an index by these models.
+                Err(VectorsError::OtherModel(text)) => Outcome::Skip(Reason::new("other_model", text)),
+                Err(error) => Outcome::Fail(error.into()),
+            }
         };
         is_end.into_iter().map(outcome).collect()
-    }
-}
-
-fn failure_of(error: VectorsError) -> Failure {
-    match error {
-        VectorsError::Refused(_) => Failure::permanent("refused", error),
-        VectorsError::Unavailable(_) | VectorsError::Damaged { .. } => Failure::unavailable("vectors", error),
     }
 }

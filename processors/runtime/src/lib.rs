@@ -14,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod batch;
+pub mod breach;
 pub mod breaker;
 pub mod dead_letter;
 pub mod driver;
@@ -21,12 +22,20 @@ pub mod headers;
 pub mod lanes;
 pub mod limiter;
 pub mod log;
+pub mod metric;
 pub mod rate;
 pub mod record;
+pub mod replay;
 pub mod retry;
+pub mod rewind;
+pub mod secret;
+pub mod seldom;
 pub mod settings;
 pub mod stage;
+mod subject;
+pub mod trace;
 pub mod window;
+pub mod wire;
 
 pub use record::{Headers, Output, Position, Record, TopicPartition};
 pub use settings::StageSettings;

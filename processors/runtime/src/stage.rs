@@ -1,10 +1,13 @@
 //! What a stage is: what it reads, and how one batch of records becomes one outcome each.
 
 use async_trait::async_trait;
-use frameline_schemas::{DecodeError, Head, Message, Step};
-use uuid::Uuid;
+use frameline_schemas::{DecodeError, Message, SchemaIds, schema_id};
 
 use crate::record::{Output, Record};
+pub use crate::subject::Subject;
+
+/// The code of a failure that is about bytes which are no record of ours.
+pub const UNDECODABLE: &str = "undecodable";
 
 /// A stage. It never sees an offset, a retry, a transaction, a dead letter, a metric or a rebalance.
 #[async_trait]
@@ -27,6 +30,12 @@ pub trait Stage: Send + Sync + 'static {
     /// follows how well it answers ([`crate::limiter`]), up to the stage's concurrency.
     fn dependency(&self) -> Option<&'static str> {
         None
+    }
+
+    /// Whether the end of a file, committed by this stage, means that all of the file can be found. How long that took
+    /// since its discovery is then told ([`crate::metric::FILE_SEARCHABLE`]).
+    fn makes_searchable(&self) -> bool {
+        false
     }
 
     /// Turns a batch into one outcome for each record, in the order of the batch.
@@ -68,6 +77,9 @@ impl Reason {
 pub enum Class {
     /// This record may go through when tried again: its key waits.
     Transient,
+    /// What every record needs has too much to do just now: the key waits, as often as it takes, and fewer batches
+    /// ask at the same time.
+    Busy,
     /// Something that every record needs is down: the stage pauses.
     Unavailable,
     /// This record will never go through: dead letter now.
@@ -79,9 +91,15 @@ impl Class {
     pub fn as_str(self) -> &'static str {
         match self {
             Class::Transient => "transient",
+            Class::Busy => "busy",
             Class::Unavailable => "unavailable",
             Class::Permanent => "permanent",
         }
+    }
+
+    /// The class of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Class::Transient, Class::Busy, Class::Unavailable, Class::Permanent].into_iter().find(|class| class.as_str() == name)
     }
 }
 
@@ -102,6 +120,11 @@ impl Failure {
         Self { class: Class::Transient, code, error: error.to_string() }
     }
 
+    /// Try this record again, and ask less at the same time.
+    pub fn busy(code: &'static str, error: impl ToString) -> Self {
+        Self { class: Class::Busy, code, error: error.to_string() }
+    }
+
     /// Pause the stage until the dependency is back.
     pub fn unavailable(code: &'static str, error: impl ToString) -> Self {
         Self { class: Class::Unavailable, code, error: error.to_string() }
@@ -116,7 +139,7 @@ impl Failure {
 /// Bytes that are no record of ours never will be.
 impl From<DecodeError> for Failure {
     fn from(error: DecodeError) -> Self {
-        Failure::permanent("undecodable", error)
+        Failure::permanent(UNDECODABLE, error)
     }
 }
 
@@ -125,17 +148,6 @@ impl From<frameline_schemas::EncodeError> for Failure {
     fn from(error: frameline_schemas::EncodeError) -> Self {
         Failure::permanent("unencodable", error)
     }
-}
-
-/// Whom a record is about, for the progress that its job's owner sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    /// File, revision and job.
-    pub head: Head,
-    /// Whole file, unit or end.
-    pub step: Step,
-    /// The unit, where it is one.
-    pub unit_id: Option<Uuid>,
 }
 
 /// A decoded record.
@@ -149,29 +161,26 @@ pub struct Decoded<T> {
 
 /// What a stage's topics carry, and how it is read from a record.
 pub trait Input: Sized + Send + 'static {
-    /// Reads it; a failure goes to the dead letters, with the bytes.
-    fn decode(record: &Record) -> Result<Decoded<Self>, Failure>;
+    /// The schema that has to be known before it is read, where there is one.
+    fn schema_id(record: &Record) -> Option<u32>;
+
+    /// Reads it, by what is known of ids; a failure goes to the dead letters, with the bytes.
+    fn decode(record: &Record, ids: &SchemaIds) -> Result<Decoded<Self>, Failure>;
 }
 
 impl<T> Input for T
 where
     T: TryFrom<Message, Error = DecodeError> + Send + 'static,
 {
-    fn decode(record: &Record) -> Result<Decoded<Self>, Failure> {
-        let message = Message::decode(record.value.as_deref().unwrap_or_default())?;
-        let subject = subject_of(&message);
+    fn schema_id(record: &Record) -> Option<u32> {
+        record.value.as_deref().and_then(schema_id)
+    }
+
+    fn decode(record: &Record, ids: &SchemaIds) -> Result<Decoded<Self>, Failure> {
+        let message = Message::decode_by(ids, record.value.as_deref().unwrap_or_default())?;
+        let subject = Subject::of_message(&message);
         Ok(Decoded { value: T::try_from(message)?, subject })
     }
-}
-
-fn subject_of(message: &Message) -> Option<Subject> {
-    let step = match message {
-        Message::File(_) => Step::File,
-        Message::Manifest(_) => Step::End,
-        Message::Progress(_) => return None,
-        Message::Frame(_) | Message::Thumbnail(_) | Message::Unit(_) | Message::Embedding(_) => Step::Unit,
-    };
-    Some(Subject { head: message.head().clone(), step, unit_id: message.unit_id() })
 }
 
 /// The record as it is, for stages that look at bytes alone.
@@ -179,7 +188,11 @@ fn subject_of(message: &Message) -> Option<Subject> {
 pub struct Raw(pub Record);
 
 impl Input for Raw {
-    fn decode(record: &Record) -> Result<Decoded<Self>, Failure> {
+    fn schema_id(_: &Record) -> Option<u32> {
+        None
+    }
+
+    fn decode(record: &Record, _: &SchemaIds) -> Result<Decoded<Self>, Failure> {
         Ok(Decoded { value: Raw(record.clone()), subject: None })
     }
 }

@@ -96,8 +96,12 @@ async fn show(context: &Context, samples: &Path, stages: &[Status]) -> Result<()
 
 async fn follow(context: &Context, store: &dyn JobStore, jobs: &[Uuid], stages: &[Status]) -> Result<()> {
     let mut lines = StageLines::start(context.output, stages.len());
-    while !store.unfinished(jobs).await?.is_empty() {
-        lines.set(stages);
+    loop {
+        let unfinished = store.unfinished(jobs).await?.len();
+        if unfinished == 0 {
+            break;
+        }
+        lines.set(stages, jobs.len() - unfinished, jobs.len());
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     lines.finish(stages);

@@ -34,6 +34,9 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     if let Err(error) = config.identify.check() {
         found.push(format!("identify: {error}"));
     }
+    found.extend(config.schemas.contradiction());
+    found.extend(config.vectors.contradiction());
+    found.extend(config.telemetry.contradictions());
     for (name, settings) in config.stages.iter() {
         of_stage(name, settings, log.session_timeout, &mut found);
     }

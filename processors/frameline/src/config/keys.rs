@@ -10,10 +10,16 @@ pub(crate) struct Key {
     pub(crate) unit: &'static str,
     /// What it means.
     pub(crate) about: &'static str,
+    /// Whether its value is never shown.
+    pub(crate) is_secret: bool,
 }
 
 const fn key(name: &'static str, unit: &'static str, about: &'static str) -> Key {
-    Key { name, unit, about }
+    Key { name, unit, about, is_secret: false }
+}
+
+const fn secret(name: &'static str, about: &'static str) -> Key {
+    Key { name, unit: "text, never shown", about, is_secret: true }
 }
 
 /// All keys.
@@ -28,10 +34,44 @@ pub(crate) const KEYS: &[Key] = &[
     key("kafka.replication", "brokers", "how many keep each partition of a topic that is created"),
     key(
         "kafka.group_protocol",
-        "classic, consumer",
-        "who shares partitions out: the members, or the broker (from 4.0)",
+        "auto, classic, consumer",
+        "who shares partitions out: the broker (consumer, from 4.0), the members (classic), or the broker where it can",
     ),
-    key("kafka.properties", "table", "librdkafka's own, such as { \"security.protocol\" = \"ssl\" }"),
+    key(
+        "kafka.identity",
+        "dynamic, static, static-leaving",
+        "how a group knows a process that comes back: not at all; by its instance name, its partitions kept for it; \
+         or so, but free when it stops in order",
+    ),
+    key(
+        "kafka.security_protocol",
+        "plaintext, ssl, sasl_plaintext, sasl_ssl",
+        "what the brokers' listener speaks: TLS (ssl), a login (sasl), or both",
+    ),
+    key("kafka.tls.ca_file", "PEM file", "who vouches for the brokers; whom the system trusts where it is empty"),
+    key("kafka.tls.certificate_file", "PEM file", "what we show to brokers that want to know us"),
+    key("kafka.tls.key_file", "PEM file", "the certificate's private key"),
+    secret("kafka.tls.key_password", "what the key is encrypted with"),
+    key("kafka.tls.key_password_file", "file", "or the file that has it"),
+    key("kafka.tls.verify_host", "true, false", "a broker's certificate has to be for the name that it is reached by"),
+    key("kafka.sasl.mechanism", "none, PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER", "how one logs in"),
+    key("kafka.sasl.username", "name", "who logs in"),
+    secret("kafka.sasl.password", "with what; better in $FRAMELINE__KAFKA__SASL__PASSWORD, or in a file"),
+    key("kafka.sasl.password_file", "file", "or the file that has it, such as a mounted secret"),
+    key("kafka.sasl.token_file", "file", "the token of OAUTHBEARER; read again before it expires"),
+    key("kafka.properties", "table", "librdkafka's own, such as { \"compression.type\" = \"zstd\" }"),
+    key("schemas.registry", "URL", "a schema registry with Confluent's API, which gives the schemas their ids"),
+    key("schemas.timeout", "duration", "how long one of its answers may take"),
+    key("schemas.username", "name", "who asks, where the registry wants to know"),
+    secret("schemas.password", "with what; better in $FRAMELINE__SCHEMAS__PASSWORD, or in a file"),
+    key("schemas.password_file", "file", "or the file that has it, such as a mounted secret"),
+    key("vectors.url", "URL", "Qdrant's gRPC port, http://qdrant:6334; empty for a file in the data directory"),
+    secret("vectors.api_key", "what Qdrant lets us in by; better in $FRAMELINE__VECTORS__API_KEY, or in a file"),
+    key("vectors.api_key_file", "file", "or the file that has it, such as a mounted secret"),
+    key("vectors.alias", "name", "stands for the live collection; the names of collections begin with it"),
+    key("vectors.timeout", "duration", "how long one of Qdrant's answers may take"),
+    key("vectors.connect_timeout", "duration", "how long a connection to it may take"),
+    key("vectors.replication", "nodes", "of Qdrant that keep each part of a collection that is made"),
     key("discover.largest_file_bytes", "bytes", "a larger file is refused"),
     key("discover.changing_attempts", "readings", "of a file that changes while it is read, in all"),
     key("discover.changing_pause", "duration", "between those readings"),
@@ -73,6 +113,10 @@ pub(crate) const KEYS: &[Key] = &[
     key("stages.*.retry_attempts", "attempts", "in all, before the record becomes a dead letter"),
     key("stages.*.rate_limit", "records/s", "at most; 0 for no limit"),
     key("stages.*.halt_after", "dead letters", "so many in a row and the stage stops taking"),
+    key("telemetry.otlp_endpoint", "URL", "receiver of traces by OTLP over HTTP, http://collector:4318; empty for none"),
+    key("telemetry.otlp_headers_file", "path", "a line name=value for each header of a request; secrets go here"),
+    key("telemetry.sample_ratio", "share, 0 to 1", "of all files whose traces are kept, by the ids of the traces"),
+    key("telemetry.queue_spans", "spans", "wait for the receiver at most; what is more is dropped, and counted"),
 ];
 
 impl Key {

@@ -48,11 +48,17 @@ pub(super) fn of_file(path: &Path) -> Result<Layer> {
         Refusal::new(message, "name the file with --config FILE, or in $FRAMELINE_CONFIG").because(error)
     })?;
     let table: Table =
-        toml::from_str(&text).map_err(|error| anyhow!("the configuration {} is no TOML: {error}", path.display()))?;
+        toml::from_str(&text).map_err(|error| anyhow!("the configuration {} is no TOML: {}", path.display(), told(&text, &error)))?;
     let mut flat = Flat::new();
     flatten("", &table, &mut flat);
     let source = Source::File(path.to_owned());
     flat.into_iter().map(|(name, value)| known(name, &source).map(|name| (name, (value, source.clone())))).collect()
+}
+
+/// What is wrong, and in which line. The line itself may have a password in it.
+fn told(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+    line.map_or_else(|| error.message().to_owned(), |line| format!("line {line}: {}", error.message()))
 }
 
 /// What the environment says: `FRAMELINE__LOG__KIND` is `log.kind`. A value is taken as it is for a text, and
@@ -83,7 +89,10 @@ pub(super) fn check(name: &str, value: &Value, source: &Source, defaults: &Flat)
     let Err(error) = nested(&values).try_into::<Config>() else { return Ok(()) };
     let default = defaults.get(name).map_or_else(String::new, Value::to_string);
     let unit = keys::find(name).map_or("", |key| key.unit);
-    let message = format!("{name} cannot be {value} ({source}): {}", error.message());
+    let message = match keys::find(name) {
+        Some(key) if key.is_secret => format!("{name} cannot be what it is set to ({source}): it has to be a text"),
+        _ => format!("{name} cannot be {value} ({source}): {}", error.message()),
+    };
     bail!(Refusal::new(message, format!("its unit is {unit}, its default {default}")))
 }
 

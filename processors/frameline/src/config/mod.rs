@@ -5,24 +5,33 @@
 //! the end what contradicts itself, with both values. [`keys`] describes every key in one place.
 
 mod contradictions;
+mod kafka;
 pub(crate) mod keys;
 mod layers;
+mod schemas;
 mod sections;
+mod telemetry;
+mod vectors;
 
+use std::fmt;
 use std::path::Path;
 
 use anyhow::Result;
 use toml::Value;
 
+pub(crate) use kafka::Kafka;
 pub(crate) use keys::Key;
 pub(crate) use layers::Source;
+pub(crate) use schemas::Schemas;
 pub(crate) use sections::{Config, LogKind};
+pub(crate) use telemetry::Telemetry;
+pub(crate) use vectors::Vectors;
 
 use crate::error::Refusal;
 use layers::{Flat, Layer};
 
 /// A configuration, and where each of its values comes from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Loaded {
     /// What holds.
     pub(crate) config: Config,
@@ -31,8 +40,14 @@ pub(crate) struct Loaded {
     said: Layer,
 }
 
+/// What was said has passwords in it; the configuration that it makes hides them.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Loaded").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
 /// One key with all that is known of it.
-#[derive(Debug)]
 pub(crate) struct Setting<'a> {
     pub(crate) name: &'a str,
     pub(crate) value: &'a Value,

@@ -1,6 +1,5 @@
 //! The configuration as types. What each key means is told in [`super::keys`].
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -9,11 +8,11 @@ use frameline_embed::EmbedSettings;
 use frameline_identify::IdentifySettings;
 use frameline_render::RenderSettings;
 use frameline_runtime::StageSettings;
-use frameline_runtime::log::kafka::{GroupProtocol, KafkaSettings};
 use frameline_runtime::settings::duration;
 use frameline_validate::ValidateSettings;
 use serde::{Deserialize, Serialize};
 
+use super::{Kafka, Schemas, Telemetry, Vectors};
 use crate::stages::Name;
 
 /// Everything that can be configured.
@@ -22,12 +21,15 @@ pub(crate) struct Config {
     pub(crate) service: Service,
     pub(crate) log: LogSection,
     pub(crate) kafka: Kafka,
+    pub(crate) schemas: Schemas,
+    pub(crate) vectors: Vectors,
     pub(crate) discover: Discover,
     pub(crate) identify: IdentifySettings,
     pub(crate) render: RenderSettings,
     pub(crate) validate: ValidateSettings,
     pub(crate) embed: Embed,
     pub(crate) stages: Stages,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// The process.
@@ -57,26 +59,6 @@ pub(crate) struct LogSection {
     pub(crate) session_timeout: Duration,
     #[serde(with = "duration")]
     pub(crate) drain_deadline: Duration,
-}
-
-/// Apache Kafka.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Kafka {
-    pub(crate) bootstrap_servers: String,
-    pub(crate) group_protocol: GroupProtocol,
-    pub(crate) replication: i32,
-    pub(crate) properties: BTreeMap<String, String>,
-}
-
-impl Kafka {
-    /// What the client takes.
-    pub(crate) fn settings(&self) -> KafkaSettings {
-        KafkaSettings {
-            bootstrap_servers: self.bootstrap_servers.clone(),
-            group_protocol: self.group_protocol,
-            properties: self.properties.clone(),
-        }
-    }
 }
 
 /// Which files are taken.
@@ -144,12 +126,15 @@ impl Config {
             service: Service::default(),
             log,
             kafka: Kafka::default(),
+            schemas: Schemas::default(),
+            vectors: Vectors::default(),
             discover: Discover::default(),
             identify: IdentifySettings::default(),
             render: RenderSettings::default(),
             validate: ValidateSettings::default(),
             embed: Embed::default(),
             stages: Stages::default(),
+            telemetry: Telemetry::default(),
         }
     }
 }
@@ -157,17 +142,6 @@ impl Config {
 impl Default for Service {
     fn default() -> Self {
         Self { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8470), tenant: "default".to_owned() }
-    }
-}
-
-impl Default for Kafka {
-    fn default() -> Self {
-        Self {
-            bootstrap_servers: String::new(),
-            group_protocol: GroupProtocol::default(),
-            replication: 3,
-            properties: BTreeMap::new(),
-        }
     }
 }
 

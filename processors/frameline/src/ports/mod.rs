@@ -3,30 +3,41 @@
 pub(crate) mod topics;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 use frameline_discover::{Discover, DiscoverSettings};
+use frameline_embed::{ImageModel, TextModel};
+use frameline_runtime::breach::Breach;
 use frameline_runtime::log::Log;
 use frameline_runtime::log::kafka::KafkaLog;
+use frameline_runtime::log::operate::Operate;
 use frameline_runtime::log::sqlite::SqliteLog;
+use frameline_runtime::trace::Tracer;
+use frameline_runtime::wire::{Wire, WireError};
+use frameline_registry::Registry;
 use frameline_stores::blobs::Blobs;
 use frameline_stores::jobs::SqliteJobs;
-use frameline_stores::vectors::SqliteVectors;
+use frameline_stores::vectors::qdrant::Models;
+use frameline_stores::vectors::{QdrantVectors, SqliteVectors, Vectors};
 use frameline_topics::Change;
 use tokio::sync::OnceCell;
 
 use crate::config::{Config, LogKind};
 use crate::data::DataDir;
 use crate::error::Refusal;
+use crate::tampering::Tampering;
 
 /// The ports of this process; each is opened once, when it is first asked for.
 pub(crate) struct Ports {
     data: DataDir,
     config: Config,
+    tampering: Tampering,
+    tracer: Tracer,
+    wire: OnceLock<Arc<Wire>>,
     log: OnceCell<OpenLog>,
     jobs: OnceCell<Arc<SqliteJobs>>,
-    vectors: OnceCell<Arc<SqliteVectors>>,
+    vectors: OnceCell<Arc<dyn Vectors>>,
 }
 
 enum OpenLog {
@@ -36,8 +47,17 @@ enum OpenLog {
 
 impl Ports {
     /// Ports over this directory; nothing is opened yet.
-    pub(crate) fn new(data: DataDir, config: Config) -> Self {
-        Self { data, config, log: OnceCell::new(), jobs: OnceCell::new(), vectors: OnceCell::new() }
+    pub(crate) fn new(data: DataDir, config: Config, tampering: Tampering) -> Self {
+        Self {
+            data,
+            config,
+            tampering,
+            tracer: Tracer::default(),
+            wire: OnceLock::new(),
+            log: OnceCell::new(),
+            jobs: OnceCell::new(),
+            vectors: OnceCell::new(),
+        }
     }
 
     /// The data directory.
@@ -45,11 +65,46 @@ impl Ports {
         &self.data
     }
 
+    /// The same, with somebody who takes the spans of traces.
+    pub(crate) fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// Who takes the spans of traces.
+    pub(crate) fn tracer(&self) -> Tracer {
+        self.tracer.clone()
+    }
+
+    /// Which schemas the ids of records stand for: those of a registry, where one is configured.
+    pub(crate) fn wire(&self) -> Result<Arc<Wire>> {
+        if let Some(wire) = self.wire.get() {
+            return Ok(Arc::clone(wire));
+        }
+        let wire = match self.config.schemas.settings()? {
+            Some(settings) => Wire::of(Arc::new(Registry::new(&settings)?)),
+            None => Wire::of_files(),
+        };
+        Ok(Arc::clone(self.wire.get_or_init(|| Arc::new(wire))))
+    }
+
+    /// What the fault harness changes; nothing, in the product.
+    pub(crate) fn tampering(&self) -> Tampering {
+        self.tampering
+    }
+
     /// The log between the stages.
     pub(crate) async fn log(&self) -> Result<Arc<dyn Log>> {
         match self.log.get_or_try_init(|| self.open_log()).await? {
             OpenLog::Embedded(log) => Ok(Arc::new(log.clone())),
             OpenLog::Kafka(log) => Ok(Arc::clone(log) as Arc<dyn Log>),
+        }
+    }
+
+    /// The same log, as its operator has it.
+    pub(crate) async fn operate(&self) -> Result<Arc<dyn Operate>> {
+        match self.log.get_or_try_init(|| self.open_log()).await? {
+            OpenLog::Embedded(log) => Ok(Arc::new(log.clone())),
+            OpenLog::Kafka(log) => Ok(Arc::clone(log) as Arc<dyn Operate>),
         }
     }
 
@@ -64,7 +119,11 @@ impl Ports {
     async fn open_log(&self) -> Result<OpenLog> {
         match self.config.log.kind {
             LogKind::Embedded => Ok(OpenLog::Embedded(SqliteLog::open(&self.data.log()).await?)),
-            LogKind::Kafka => Ok(OpenLog::Kafka(Arc::new(KafkaLog::connect(self.config.kafka.settings())?))),
+            LogKind::Kafka => {
+                let log = KafkaLog::connect(self.config.kafka.settings())?;
+                let is_fenced = self.tampering.breach != Some(Breach::Fencing);
+                Ok(OpenLog::Kafka(Arc::new(if is_fenced { log } else { log.without_fencing() })))
+            }
         }
     }
 
@@ -75,9 +134,26 @@ impl Ports {
     }
 
     /// The index.
-    pub(crate) async fn vectors(&self) -> Result<Arc<SqliteVectors>> {
-        let open = async || SqliteVectors::open(&self.data.vectors()).await.map(Arc::new);
-        Ok(Arc::clone(self.vectors.get_or_try_init(open).await?))
+    pub(crate) async fn vectors(&self) -> Result<Arc<dyn Vectors>> {
+        Ok(Arc::clone(self.vectors.get_or_try_init(|| self.open_vectors()).await?))
+    }
+
+    async fn open_vectors(&self) -> Result<Arc<dyn Vectors>> {
+        if let Some(vectors) = self.qdrant().await? {
+            return Ok(Arc::new(vectors));
+        }
+        let vectors = SqliteVectors::open(&self.data.vectors()).await?;
+        Ok(Arc::new(match self.tampering.breach {
+            Some(Breach::Revisions) => vectors.without_revision_rules(),
+            _ => vectors,
+        }))
+    }
+
+    /// The index as Qdrant has it, where it is there.
+    pub(crate) async fn qdrant(&self) -> Result<Option<QdrantVectors>> {
+        let Some(settings) = self.config.vectors.settings()? else { return Ok(None) };
+        let models = Models { text: TextModel::NAME.to_owned(), image: ImageModel::NAME.to_owned() };
+        Ok(Some(QdrantVectors::open(&settings, models).await?))
     }
 
     /// Scenes, thumbnails and long texts.
@@ -94,7 +170,9 @@ impl Ports {
             changing_pause: self.config.discover.changing_pause,
             excluded: vec![self.data.root().to_owned()],
         };
-        Ok(Discover::new(self.jobs().await?, self.blobs()?, self.log().await?, settings))
+        Ok(Discover::new(self.jobs().await?, self.blobs()?, self.log().await?, settings)
+            .traced(self.tracer())
+            .addressed(self.wire()?))
     }
 
     /// Makes the folders of the data directory.
@@ -105,6 +183,12 @@ impl Ports {
     /// Whether everything was made once, and is still there.
     pub(crate) fn is_complete(&self) -> Result<bool> {
         self.data.is_complete(&self.stores())
+    }
+
+    /// The same, whether the index is there or not.
+    pub(crate) fn is_complete_but_for_vectors(&self) -> Result<bool> {
+        let stores: Vec<PathBuf> = self.stores().into_iter().filter(|store| *store != self.data.vectors()).collect();
+        self.data.is_complete(&stores)
     }
 
     /// Makes whatever is missing, so that each port opens to something: on a fresh directory all of it, on a
@@ -124,6 +208,7 @@ impl Ports {
         } else {
             refuse_missing(&changes)?;
         }
+        self.learn_ids().await?;
         if !is_complete {
             self.jobs().await?;
             self.vectors().await?;
@@ -132,8 +217,26 @@ impl Ports {
         Ok(())
     }
 
+    /// A registry that lacks our schemas is refused at the start. One that is down is not: stages wait for it.
+    async fn learn_ids(&self) -> Result<()> {
+        match self.wire()?.open().await {
+            Ok(()) => Ok(()),
+            Err(error @ WireError::Unavailable(_)) => {
+                tracing::warn!(%error, "stages wait until it answers");
+                Ok(())
+            }
+            Err(WireError::Unregistered(missing)) => {
+                let message = format!("the schema registry {} lacks {missing}", self.config.schemas.registry);
+                Err(Refusal::new(message, "`frameline schemas apply --execute` registers what is missing").into())
+            }
+        }
+    }
+
     fn stores(&self) -> Vec<PathBuf> {
-        let mut stores = vec![self.data.jobs(), self.data.vectors()];
+        let mut stores = vec![self.data.jobs()];
+        if self.config.vectors.is_embedded() {
+            stores.push(self.data.vectors());
+        }
         if self.config.log.kind == LogKind::Embedded {
             stores.push(self.data.log());
         }

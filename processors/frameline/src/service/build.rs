@@ -15,6 +15,7 @@ use super::Starter;
 use crate::config::Config;
 use crate::ports::Ports;
 use crate::stages::Name;
+use crate::tampering::Flaky;
 
 /// Starts one stage.
 pub(super) async fn start(
@@ -37,7 +38,11 @@ pub(super) async fn start(
         Name::Validate => starter.start(name, Validate::new(ports.blobs()?, config.validate.clone()), status),
         Name::Embed => {
             let (text, image) = (Arc::new(TextModel::new()?), Arc::new(ImageModel::new()));
-            starter.start(name, Embed::new(ports.blobs()?, text, image, &config.embed.settings()), status);
+            let stage = Embed::new(ports.blobs()?, text, image, &config.embed.settings());
+            match ports.tampering().model_failures {
+                None => starter.start(name, stage, status),
+                Some(every) => starter.start(name, Flaky::new(stage, every), status),
+            }
         }
         Name::Index => starter.start(name, Index::new(ports.vectors().await?), status),
         Name::Jobs => starter.start(name, Jobs::new(ports.jobs().await?), status),

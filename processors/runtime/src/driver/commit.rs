@@ -8,6 +8,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::outbox::{gather, owner_of, restore};
 use super::partitions::Assigned;
+use super::spans::Hop;
 use super::status::State;
 use super::task::{AssignmentId, Ending, Finished, Task};
 use super::{Driver, StageError};
@@ -51,10 +52,8 @@ impl<S: Stage> Driver<S> {
         let mut finished = self.outbox.take();
         let mut touched = HashSet::new();
         for record in &finished {
-            if let Some(assigned) = self.partitions.get_mut(record.assignment) {
-                assigned.window.finish(record.offset);
-                touched.insert(assigned.partition.clone());
-            }
+            self.partitions.finish(record.assignment, record.offset);
+            touched.extend(self.partitions.get(record.assignment).map(|assigned| assigned.partition.clone()));
         }
         let moved =
             self.partitions.all().filter(|assigned| assigned.has_moved() || touched.contains(&assigned.partition));
@@ -101,6 +100,7 @@ impl<S: Stage> Driver<S> {
         };
         // Whoever took it has let it go by now; should a copy be left, its outputs are copied.
         restore(&mut finished, Arc::unwrap_or_clone(commit).outputs, &counts);
+        self.meters.not_committed(&error);
         let partitions = &self.partitions;
         match error {
             CommitError::Fenced(reason) => return Err(StageError::Fenced { stage, reason }),
@@ -130,7 +130,7 @@ impl<S: Stage> Driver<S> {
             }
         }
         self.partitions.committed(&commit.positions);
-        self.meters.committed(finished.iter().map(|record| record.ending), now.duration_since(started));
+        self.meters.committed(finished, now.duration_since(started));
         self.commit_failures = 0;
         self.next_commit_at = now + self.plan.settings.commit_interval;
     }
@@ -168,7 +168,9 @@ impl<S: Stage> Driver<S> {
             first_failed_at_ms: 0,
             suspect: false,
         };
-        let made = self.dead_letter(&partition, &task, &Failure::permanent("refused", reason), record.subject.as_ref());
+        let hop = Hop::of(&task.record.headers);
+        let failure = Failure::permanent("refused", reason);
+        let made = self.dead_letter(&partition, &task, &failure, record.subject.as_ref(), hop);
         (record.ending, record.outputs) = (made.ending, made.outputs);
         Ok(())
     }

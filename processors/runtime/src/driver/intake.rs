@@ -1,12 +1,13 @@
-//! What is taken in, what is held back, and what is given up again: back-pressure, revocation, stop.
+//! What is taken in, what is held back, and what is given up again: back-pressure and stop.
 
 use std::time::Instant;
 
 use super::partitions::{Assigned, Partitions};
+use super::stillness::Stillness;
 use super::task::Task;
 use super::{Driver, State};
+use crate::breach::Breach;
 use crate::lanes::Item;
-use crate::log::Revocation;
 use crate::record::{Record, TopicPartition};
 use crate::stage::Stage;
 
@@ -17,11 +18,15 @@ impl<S: Stage> Driver<S> {
             return;
         }
         self.at_end = false;
+        self.note_sign(partition, now, Stillness::moves);
         for record in records {
-            if !self.partitions.track(assignment, record.offset) {
+            if !self.partitions.track(assignment, record.offset, record.timestamp_ms) {
                 continue;
             }
-            let key = record.key.clone();
+            if self.plan.breach == Some(Breach::Completion) {
+                self.partitions.finish(assignment, record.offset);
+            }
+            let key = record.key.clone().filter(|_| self.plan.breach != Some(Breach::Lanes));
             let task = Task { assignment, record, failures: 0, first_failed_at_ms: 0, suspect: false };
             self.taken_bytes += task.size_bytes();
             self.lanes.push(key.as_ref(), task, now);
@@ -29,12 +34,13 @@ impl<S: Stage> Driver<S> {
         let full = self.partitions.get_mut(assignment).filter(|assigned| !assigned.full && !assigned.window.has_room());
         if let Some(assigned) = full {
             assigned.full = true;
+            assigned.stillness.rests(now);
             self.member.pause(std::slice::from_ref(partition));
         }
     }
 
     /// Pauses the intake when enough is in hand, and takes it up again when half of that is through.
-    pub(super) fn control_intake(&mut self) {
+    pub(super) fn control_intake(&mut self, now: Instant) {
         if self.draining_until.is_some() || self.breaker.tripped() {
             return;
         }
@@ -42,39 +48,44 @@ impl<S: Stage> Driver<S> {
         let (records, bytes) = (self.in_hand(), self.taken_bytes + self.outbox.bytes());
         if !self.saturated && (records >= settings.in_flight_records || bytes >= settings.in_flight_bytes) {
             self.saturated = true;
-            self.pause_all();
+            self.pause_all(now);
         } else if self.saturated && records <= settings.in_flight_records / 2 && bytes <= settings.in_flight_bytes / 2 {
             self.saturated = false;
-            let open = self.partitions.all().filter(|assigned| !assigned.full && !assigned.leaving);
-            let open: Vec<TopicPartition> = open.map(|assigned| assigned.partition.clone()).collect();
+            let open = self.partitions.all_mut().filter(|assigned| !assigned.full && !assigned.leaving);
+            let open = open.map(|assigned| opened(assigned, now)).collect::<Vec<_>>();
             self.member.resume(&open);
         }
         let mut room_again = Vec::new();
         for assigned in self.partitions.all_mut().filter(|assigned| assigned.full && assigned.window.has_room()) {
             assigned.full = false;
-            room_again.push(assigned.partition.clone());
+            if !self.saturated && !assigned.leaving {
+                room_again.push(opened(assigned, now));
+            }
         }
-        if !room_again.is_empty() && !self.saturated {
+        if !room_again.is_empty() {
             self.member.resume(&room_again);
         }
     }
 
-    pub(super) fn pause_all(&self) {
-        let all: Vec<TopicPartition> = self.partitions.all().map(|assigned| assigned.partition.clone()).collect();
-        self.member.pause(&all);
+    pub(super) fn pause_all(&mut self, now: Instant) {
+        self.partitions.all_mut().for_each(|assigned| assigned.stillness.rests(now));
+        self.member.pause(&self.partitions.names());
     }
 
     /// The process is asked to stop: nothing new is started; what is under way is finished and committed.
     pub(super) fn drain(&mut self, now: Instant) {
         self.status.enter(State::Draining);
         self.draining_until = Some(now + self.plan.drain_deadline);
-        self.pause_all();
+        self.pause_all(now);
         self.forget_queued(|_, _| false);
     }
 
     /// Whether a stop has come to its end; what did not make it within the deadline is done again by the next.
     pub(super) fn is_drained(&self) -> bool {
         let Some(until) = self.draining_until else { return false };
+        if self.plan.breach == Some(Breach::Drain) {
+            return true;
+        }
         let through = self.working.is_empty() && self.outbox.is_empty() && self.committing.is_none();
         if !through && Instant::now() >= until {
             tracing::warn!(
@@ -87,39 +98,8 @@ impl<S: Stage> Driver<S> {
         through && !self.partitions.all().any(Assigned::has_moved)
     }
 
-    pub(super) fn begin_revocation(&mut self, revocation: Revocation) {
-        self.meters.rebalanced();
-        for partition in &revocation.partitions {
-            if let Some(assigned) = self.partitions.id(partition).and_then(|id| self.partitions.get_mut(id)) {
-                assigned.leaving = true;
-            }
-        }
-        self.revocations.push(revocation);
-        self.forget_queued(|partitions, task| partitions.is_staying(task.assignment));
-    }
-
-    /// Lets partitions go that are drained or whose deadline is over.
-    pub(super) fn release_revoked(&mut self, now: Instant) -> Option<Instant> {
-        let mut next = None;
-        for revocation in std::mem::take(&mut self.revocations) {
-            let ids = revocation.partitions.iter().filter_map(|partition| self.partitions.id(partition));
-            let drained = ids
-                .filter_map(|id| self.partitions.get(id))
-                .all(|assigned| assigned.is_drained() && !assigned.has_moved());
-            if !drained && now < revocation.deadline {
-                next = next.into_iter().chain([revocation.deadline]).min();
-                self.revocations.push(revocation);
-                continue;
-            }
-            revocation.partitions.iter().for_each(|partition| self.partitions.remove(partition));
-            let partitions = &self.partitions;
-            self.outbox.retain(|finished| partitions.get(finished.assignment).is_some());
-        }
-        next
-    }
-
     /// Drops records that have not been started; whoever has the partition next reads them again.
-    fn forget_queued(&mut self, keep: impl Fn(&Partitions, &Task) -> bool) {
+    pub(super) fn forget_queued(&mut self, keep: impl Fn(&Partitions, &Task) -> bool) {
         let (partitions, mut freed_bytes) = (&self.partitions, 0);
         self.lanes.retain(|task| {
             let keep = keep(partitions, task);
@@ -128,4 +108,10 @@ impl<S: Stage> Driver<S> {
         });
         self.taken_bytes -= freed_bytes;
     }
+}
+
+/// The partition, whose intake is taken up again.
+fn opened(assigned: &mut Assigned, now: Instant) -> TopicPartition {
+    assigned.stillness.moves(now);
+    assigned.partition.clone()
 }

@@ -1,42 +1,62 @@
-//! The driver's metrics, all with the label `stage`.
+//! The driver's metrics, all of one stage.
+//!
+//! Every handle is made when the stage starts, so each metric is there from the start, with zeros, and counting
+//! neither allocates nor locks.
 
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use super::task::Ending;
-use crate::stage::Class;
+use super::stillness::Side;
+use super::task::{Ending, Finished};
+use super::work::now_ms;
+use crate::headers;
+use crate::log::CommitError;
+use crate::metric;
+use crate::stage::{Class, Stage};
+
+const ENDINGS: [Ending; 3] = [Ending::Done, Ending::Skipped, Ending::DeadLettered];
 
 pub(super) struct Meters {
-    stage: &'static str,
-    done: Counter,
-    skipped: Counter,
-    dead_lettered: Counter,
-    retries: Counter,
+    records: Counters<3>,
+    retries: Counters<3>,
+    dead_letters: Counters<2>,
+    commits_failed: Counters<4>,
+    rebalances: Counters<2>,
+    rebalance_pauses: [(Side, Histogram); 3],
+    given_up: Counter,
     batch_records: Histogram,
     processing_seconds: Histogram,
     commit_seconds: Histogram,
     in_flight: Gauge,
-    limit: Gauge,
-    rebalances: Counter,
+    limit: Option<Gauge>,
+    searchable: Option<Searchable>,
 }
 
 impl Meters {
-    pub(super) fn new(stage: &'static str) -> Self {
-        let records =
-            |outcome: &'static str| counter!("frameline_records_total", "stage" => stage, "outcome" => outcome);
+    pub(super) fn new(stage: &impl Stage) -> Self {
+        let name = stage.name();
+        let limit = |to| gauge!(metric::LIMITER_LIMIT.name, "stage" => name, "dependency" => to);
         Self {
-            stage,
-            done: records("done"),
-            skipped: records("skipped"),
-            dead_lettered: records("dead_lettered"),
-            retries: counter!("frameline_retries_total", "stage" => stage),
-            batch_records: histogram!("frameline_batch_records", "stage" => stage),
-            processing_seconds: histogram!("frameline_processing_seconds", "stage" => stage),
-            commit_seconds: histogram!("frameline_commit_seconds", "stage" => stage),
-            in_flight: gauge!("frameline_in_flight_records", "stage" => stage),
-            limit: gauge!("frameline_limiter_limit", "stage" => stage),
-            rebalances: counter!("frameline_rebalances_total", "stage" => stage),
+            records: Counters::new(metric::RECORDS.name, name, "outcome", ENDINGS.map(Ending::as_str)),
+            retries: Counters::new(metric::RETRIES.name, name, "class", ["transient", "busy", "unavailable"]),
+            dead_letters: Counters::new(metric::DEAD_LETTERS.name, name, "class", ["permanent", "transient"]),
+            commits_failed: Counters::new(
+                metric::COMMITS_FAILED.name,
+                name,
+                "reason",
+                ["fenced", "refused", "revoked", "unavailable"],
+            ),
+            rebalances: Counters::new(metric::REBALANCES.name, name, "change", ["assigned", "revoked"]),
+            rebalance_pauses: [Side::Kept, Side::Given, Side::Taken]
+                .map(|side| (side, histogram!(metric::REBALANCE_PAUSE.name, "stage" => name, "side" => side.as_str()))),
+            given_up: counter!(metric::REBALANCE_GIVEN_UP.name, "stage" => name),
+            batch_records: histogram!(metric::BATCH.name, "stage" => name),
+            processing_seconds: histogram!(metric::PROCESSING.name, "stage" => name),
+            commit_seconds: histogram!(metric::COMMIT.name, "stage" => name),
+            in_flight: gauge!(metric::IN_FLIGHT.name, "stage" => name),
+            limit: stage.dependency().map(limit),
+            searchable: stage.makes_searchable().then(Searchable::new),
         }
     }
 
@@ -45,23 +65,31 @@ impl Meters {
         self.processing_seconds.record(took.as_secs_f64());
     }
 
-    pub(super) fn committed(&self, endings: impl Iterator<Item = Ending>, took: Duration) {
+    pub(super) fn committed(&self, finished: &[Finished], took: Duration) {
         self.commit_seconds.record(took.as_secs_f64());
-        let mut counts = [0_u64; 3];
-        for ending in endings {
-            counts[ending as usize] += 1;
+        for (ending, (_, counter)) in ENDINGS.iter().zip(&self.records.0) {
+            counter.increment(finished.iter().filter(|record| record.ending == *ending).count() as u64);
         }
-        self.done.increment(counts[Ending::Done as usize]);
-        self.skipped.increment(counts[Ending::Skipped as usize]);
-        self.dead_lettered.increment(counts[Ending::DeadLettered as usize]);
+        if let Some(searchable) = &self.searchable {
+            finished.iter().for_each(|record| searchable.observe(record));
+        }
+    }
+
+    pub(super) fn not_committed(&self, error: &CommitError) {
+        self.commits_failed.count(match error {
+            CommitError::Fenced(_) => "fenced",
+            CommitError::Refused { .. } => "refused",
+            CommitError::Revoked(_) => "revoked",
+            CommitError::Unavailable(_) => "unavailable",
+        });
     }
 
     pub(super) fn dead_letter(&self, class: Class) {
-        counter!("frameline_dead_letters_total", "stage" => self.stage, "class" => class.as_str()).increment(1);
+        self.dead_letters.count(class.as_str());
     }
 
-    pub(super) fn retried(&self, records: usize) {
-        self.retries.increment(records as u64);
+    pub(super) fn retried(&self, class: Class) {
+        self.retries.count(class.as_str());
     }
 
     pub(super) fn in_flight(&self, records: usize) {
@@ -69,10 +97,69 @@ impl Meters {
     }
 
     pub(super) fn limit(&self, limit: usize) {
-        self.limit.set(limit as f64);
+        if let Some(gauge) = &self.limit {
+            gauge.set(limit as f64);
+        }
     }
 
-    pub(super) fn rebalanced(&self) {
-        self.rebalances.increment(1);
+    pub(super) fn assigned(&self) {
+        self.rebalances.count("assigned");
     }
+
+    pub(super) fn revoked(&self) {
+        self.rebalances.count("revoked");
+    }
+
+    pub(super) fn stood_still(&self, side: Side, how_long: Duration) {
+        if let Some((_, histogram)) = self.rebalance_pauses.iter().find(|(known, _)| *known == side) {
+            histogram.record(how_long.as_secs_f64());
+        }
+    }
+
+    pub(super) fn given_up(&self, records: usize) {
+        self.given_up.increment(records as u64);
+    }
+}
+
+/// The counters of one metric, one a value of the label that they differ in.
+struct Counters<const VALUES: usize>([(&'static str, Counter); VALUES]);
+
+impl<const VALUES: usize> Counters<VALUES> {
+    fn new(metric: &'static str, stage: &'static str, label: &'static str, values: [&'static str; VALUES]) -> Self {
+        Self(values.map(|value| (value, counter!(metric, "stage" => stage, label => value))))
+    }
+
+    fn count(&self, value: &str) {
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == value) {
+            counter.increment(1);
+        }
+    }
+}
+
+/// How long files take to be searchable, by why they travel.
+struct Searchable([(&'static str, Histogram); 3]);
+
+impl Searchable {
+    fn new() -> Self {
+        Self(headers::ORIGINS.map(|origin| (origin, histogram!(metric::FILE_SEARCHABLE.name, "origin" => origin))))
+    }
+
+    /// Counts a record if it is the end of a file.
+    fn observe(&self, record: &Finished) {
+        let Some(discovered_at_ms) = record.subject.as_ref().and_then(|subject| subject.searchable_since_ms) else {
+            return;
+        };
+        if record.ending != Ending::Done {
+            return;
+        }
+        let origin = record.record.headers.text(headers::ORIGIN).unwrap_or(headers::LIVE);
+        if let Some((_, histogram)) = self.0.iter().find(|(known, _)| *known == origin) {
+            histogram.record(seconds_since(discovered_at_ms));
+        }
+    }
+}
+
+/// Seconds by the wall clock; never less than none, whatever the other machine's clock said.
+pub(super) fn seconds_since(then_ms: i64) -> f64 {
+    Duration::from_millis(u64::try_from(now_ms() - then_ms).unwrap_or(0)).as_secs_f64()
 }

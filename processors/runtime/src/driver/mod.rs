@@ -11,13 +11,19 @@
 //! the log is polled on. A record is marked finished in its window only when it goes into a commit, so the
 //! position of a commit never passes a record whose outputs are not in it or in an earlier one.
 
+mod about;
+mod ages;
 mod commit;
 mod intake;
+mod lag;
 mod meters;
 mod outbox;
 mod partitions;
+mod rebalance;
 mod settle;
+mod spans;
 mod status;
+mod stillness;
 mod task;
 mod work;
 
@@ -27,14 +33,17 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::commit::Committing;
 use self::meters::Meters;
 use self::outbox::Outbox;
 use self::partitions::Partitions;
 pub use self::status::{Snapshot, State, Status};
+use self::stillness::Stillness;
 use self::task::{BatchResult, Task};
 use crate::batch::{BatchRule, Decision};
+use crate::breach::Breach;
 use crate::breaker::Breaker;
 use crate::lanes::Lanes;
 use crate::limiter::Limiter;
@@ -42,8 +51,14 @@ use crate::log::{Event, Log, LogError, Member, Membership, Revocation, Session};
 use crate::rate::Rate;
 use crate::record::TopicPartition;
 use crate::retry::Backoff;
+use crate::seldom::Seldom;
 use crate::settings::StageSettings;
 use crate::stage::Stage;
+use crate::trace::Tracer;
+use crate::wire::Wire;
+
+/// Each of a stage's loops goes round at least this often, so that one that stands still is noticed.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How one stage is run.
 #[derive(Debug, Clone)]
@@ -56,6 +71,12 @@ pub struct Plan {
     pub session_timeout: Duration,
     /// How long revoked partitions, and a stop, may take to drain; shorter than the session timeout.
     pub drain_deadline: Duration,
+    /// Which schemas the ids of records stand for.
+    pub wire: Arc<Wire>,
+    /// Who takes the spans of its work.
+    pub tracer: Tracer,
+    /// A promise that is not kept; only ever one under the fault harness.
+    pub breach: Option<Breach>,
 }
 
 impl Plan {
@@ -66,6 +87,9 @@ impl Plan {
             instance: instance.into(),
             session_timeout: Duration::from_secs(10),
             drain_deadline: Duration::from_secs(5),
+            wire: Arc::new(Wire::of_files()),
+            tracer: Tracer::default(),
+            breach: None,
         }
     }
 }
@@ -143,8 +167,10 @@ pub async fn run<S: Stage>(
         session_timeout: plan.session_timeout,
         drain_deadline: plan.drain_deadline,
     };
+    let topics = membership.topics.clone();
     let session = log.join(membership).await.map_err(|source| StageError::Join { stage: name, source })?;
     status.joined(Arc::clone(&session.member));
+    let _lag = AbortOnDropHandle::new(tokio::spawn(lag::publish(log, name, topics, status.clone())));
     let member = Arc::clone(&session.member);
     let result = Driver::new(stage, plan, status.clone(), Arc::clone(&member)).drive(session, stop).await;
     member.leave().await;
@@ -178,7 +204,11 @@ struct Driver<S: Stage> {
     committing: Option<Committing>,
     commit_failures: u32,
     next_commit_at: Instant,
-    revocations: Vec<Revocation>,
+    /// With when each came.
+    revocations: Vec<(Revocation, Instant)>,
+    /// The group shares partitions out anew: something was revoked that is not released, or assigned that gave no
+    /// sign yet.
+    rebalancing: bool,
     breaker: Breaker,
     limiter: Option<Limiter>,
     rate: Option<Rate>,
@@ -188,6 +218,7 @@ struct Driver<S: Stage> {
     /// Every partition was read to its end since the last records came.
     at_end: bool,
     draining_until: Option<Instant>,
+    outages: Seldom,
 }
 
 impl<S: Stage> Driver<S> {
@@ -200,7 +231,7 @@ impl<S: Stage> Driver<S> {
             breaker: Breaker::new(settings.halt_after),
             limiter: stage.dependency().map(|_| Limiter::new(settings.concurrency)),
             rate: Rate::new(settings.rate_limit, now),
-            meters: Meters::new(stage.name()),
+            meters: Meters::new(stage.as_ref()),
             partitions: Partitions::default(),
             lanes: Lanes::default(),
             taken_bytes: 0,
@@ -211,10 +242,12 @@ impl<S: Stage> Driver<S> {
             commit_failures: 0,
             next_commit_at: now,
             revocations: Vec::new(),
+            rebalancing: false,
             pause: None,
             saturated: false,
             at_end: false,
             draining_until: None,
+            outages: Seldom::default(),
             stage,
             plan,
             status,
@@ -225,7 +258,9 @@ impl<S: Stage> Driver<S> {
     async fn drive(mut self, session: Session, stop: CancellationToken) -> Result<(), StageError> {
         let mut events = session.events;
         loop {
-            let wake = self.advance(Instant::now());
+            let now = Instant::now();
+            self.status.looped();
+            let wake = self.advance(now).map_or(now + HEARTBEAT, |wake| wake.min(now + HEARTBEAT));
             if self.is_drained() {
                 return Ok(());
             }
@@ -238,7 +273,7 @@ impl<S: Stage> Driver<S> {
                     Some(event) => self.take_event(event, Instant::now())?,
                     None => return Err(StageError::Closed { stage: self.stage.name() }),
                 },
-                () = sleep_until(wake) => {}
+                () = tokio::time::sleep_until(wake.into()) => {}
             }
         }
     }
@@ -247,19 +282,26 @@ impl<S: Stage> Driver<S> {
         match event {
             Event::Records { partition, records } => self.take_records(&partition, records, now),
             Event::EndOfPartition { partition, offset } => {
+                self.note_sign(&partition, now, Stillness::rests);
                 self.partitions.reach_end(&partition, offset);
                 self.at_end = true;
             }
             Event::Assigned(positions) => {
-                self.meters.rebalanced();
-                positions.into_iter().for_each(|position| self.partitions.assign(position));
-                if self.saturated || self.draining_until.is_some() {
-                    self.pause_all();
+                self.meters.assigned();
+                self.begin_rebalance(now);
+                positions.into_iter().for_each(|position| self.partitions.assign(position, now));
+                self.status.set_partitions(self.partitions.names());
+                if self.saturated || self.draining_until.is_some() || self.breaker.tripped() {
+                    self.pause_all(now);
                 }
             }
-            Event::Revoked(revocation) => self.begin_revocation(revocation),
+            Event::Revoked(revocation) => self.begin_revocation(revocation, now),
             Event::Fenced(reason) => return Err(StageError::Fenced { stage: self.stage.name(), reason }),
-            Event::Unavailable(reason) => tracing::warn!(stage = self.stage.name(), reason, "the log is unavailable"),
+            Event::Unavailable(reason) => {
+                if let Some(left_out) = self.outages.say(now) {
+                    tracing::warn!(stage = self.stage.name(), reason, left_out, "the log is unavailable");
+                }
+            }
         }
         Ok(())
     }
@@ -270,7 +312,7 @@ impl<S: Stage> Driver<S> {
         let batch_at = self.start_batches(now);
         let commit_at = self.start_commit(now);
         let released_at = self.release_revoked(now);
-        self.control_intake();
+        self.control_intake(now);
         self.report();
         let pause_at = self.pause.as_ref().filter(|pause| !pause.probing).map(|pause| pause.until);
         [batch_at, commit_at, released_at, pause_at, self.lanes.next_wake(), self.draining_until]
@@ -282,7 +324,7 @@ impl<S: Stage> Driver<S> {
 
     fn report(&mut self) {
         let in_flight = self.in_hand();
-        self.status.set_in_flight(in_flight);
+        self.status.set_in_flight(in_flight, self.partitions.oldest_ms());
         self.meters.in_flight(in_flight);
         if let Some(limiter) = &self.limiter {
             self.meters.limit(limiter.limit());
@@ -328,7 +370,7 @@ impl<S: Stage> Driver<S> {
                 pause.probing = true;
             }
             self.working_records += tasks.len();
-            self.working.spawn(work::work(Arc::clone(&self.stage), tasks, ticket));
+            self.working.spawn(work::work(Arc::clone(&self.stage), Arc::clone(&self.plan.wire), tasks, ticket));
         }
         None
     }
@@ -341,12 +383,5 @@ impl<S: Stage> Driver<S> {
             && pause_is_over
             && self.working.len() < self.plan.settings.concurrency
             && self.outbox.bytes() < self.plan.settings.in_flight_bytes
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -1,7 +1,10 @@
 //! The partitions that a stage has now, each with its window.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
+use super::ages::Ages;
+use super::stillness::Stillness;
 use super::task::AssignmentId;
 use crate::record::{Position, TopicPartition};
 use crate::window::{Tracked, Window};
@@ -19,6 +22,8 @@ pub(super) struct Assigned {
     pub(super) leaving: bool,
     /// Its intake stands still because its window is full.
     pub(super) full: bool,
+    pub(super) stillness: Stillness,
+    ages: Ages,
     committed: i64,
 }
 
@@ -50,7 +55,7 @@ pub(super) struct Partitions {
 impl Partitions {
     /// Takes a partition over where the group left it. Metadata that cannot be read is as good as none: its
     /// records are done again, which is harmless.
-    pub(super) fn assign(&mut self, position: Position) {
+    pub(super) fn assign(&mut self, position: Position, now: Instant) {
         let window = Window::restore(position.offset, &position.metadata).unwrap_or_else(|error| {
             let partition = &position.partition;
             tracing::warn!(%partition, offset = position.offset, %error, "finished records above the position are done again");
@@ -68,6 +73,8 @@ impl Partitions {
             waiting: 0,
             leaving: false,
             full: false,
+            stillness: Stillness::new(now),
+            ages: Ages::default(),
             committed: position.offset,
         };
         self.by_id.insert(id, assigned);
@@ -91,9 +98,20 @@ impl Partitions {
     }
 
     /// Takes an offset in; whether it is to be done.
-    pub(super) fn track(&mut self, id: AssignmentId, offset: i64) -> bool {
-        let assigned = self.by_id.get_mut(&id);
-        assigned.is_some_and(|assigned| !assigned.leaving && assigned.window.track(offset) == Tracked::New)
+    pub(super) fn track(&mut self, id: AssignmentId, offset: i64, written_at_ms: i64) -> bool {
+        let Some(assigned) = self.by_id.get_mut(&id).filter(|assigned| !assigned.leaving) else { return false };
+        let is_new = assigned.window.track(offset) == Tracked::New;
+        if is_new {
+            assigned.ages.take(offset, written_at_ms);
+        }
+        is_new
+    }
+
+    /// Its outputs are in the commit that is being made.
+    pub(super) fn finish(&mut self, id: AssignmentId, offset: i64) {
+        if let Some(assigned) = self.by_id.get_mut(&id) {
+            assigned.window.finish(offset);
+        }
     }
 
     pub(super) fn reach_end(&mut self, partition: &TopicPartition, offset: i64) {
@@ -117,11 +135,22 @@ impl Partitions {
         self.by_id.values_mut()
     }
 
+    /// Which they are.
+    pub(super) fn names(&self) -> Vec<TopicPartition> {
+        self.ids.keys().cloned().collect()
+    }
+
+    /// When the oldest record in hand was written that is not committed, in milliseconds since 1970.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        self.by_id.values().filter_map(|assigned| assigned.ages.oldest_ms()).min()
+    }
+
     /// The log took these positions.
     pub(super) fn committed(&mut self, positions: &[Position]) {
         for position in positions {
             if let Some(assigned) = self.id(&position.partition).and_then(|id| self.by_id.get_mut(&id)) {
                 assigned.committed = assigned.committed.max(position.offset);
+                assigned.ages.pass(position.offset);
             }
         }
     }

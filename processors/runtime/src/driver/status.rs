@@ -1,11 +1,17 @@
 //! What others may see of a running stage.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use metrics::gauge;
 
 use super::task::Ending;
+use super::work::now_ms;
 use crate::log::Member;
+use crate::metric;
+use crate::record::TopicPartition;
+use crate::seldom::Seldom;
 
 /// What a stage is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +49,18 @@ pub struct Snapshot {
     pub in_flight: usize,
     /// How long ago the log was polled; zero before it has joined.
     pub polled_ago: Duration,
+    /// How long ago the loop that works went round; zero before it has joined.
+    pub looped_ago: Duration,
+    /// Age of the oldest record in hand that is not committed, by when it was written.
+    pub oldest: Option<Duration>,
+}
+
+impl Snapshot {
+    /// How long ago the slower of the stage's two loops went round. Both go round at least once a second, whatever
+    /// the broker and the work do; a stage in which one stands still does not come back by itself.
+    pub fn heartbeat_ago(&self) -> Duration {
+        self.polled_ago.max(self.looped_ago)
+    }
 }
 
 struct Inner {
@@ -52,8 +70,15 @@ struct Inner {
     skipped: AtomicU64,
     failed: AtomicU64,
     in_flight: AtomicUsize,
+    /// When the oldest record in hand was written, in milliseconds since 1970; 0 for none in hand.
+    oldest_ms: AtomicI64,
+    made_at: Instant,
+    /// When the loop that works went round last, in milliseconds since `made_at`.
+    looped_ms: AtomicU64,
     state: Mutex<State>,
+    pauses: Mutex<Seldom>,
     member: Mutex<Option<Arc<dyn Member>>>,
+    partitions: Mutex<Vec<TopicPartition>>,
 }
 
 /// A running stage, for probes and displays; cheap to clone.
@@ -70,27 +95,48 @@ impl Status {
             skipped: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            oldest_ms: AtomicI64::new(0),
+            made_at: Instant::now(),
+            looped_ms: AtomicU64::new(0),
             state: Mutex::new(State::Starting),
+            pauses: Mutex::default(),
             member: Mutex::new(None),
+            partitions: Mutex::default(),
         }))
     }
 
     /// The stage now.
     pub fn snapshot(&self) -> Snapshot {
         let inner = &self.0;
+        let member = lock(&inner.member).clone();
+        let oldest_ms = inner.oldest_ms.load(Relaxed);
+        let age_ms = |written_at_ms: i64| u64::try_from(now_ms() - written_at_ms).unwrap_or(0);
         Snapshot {
             stage: inner.stage,
-            ready: inner.ready.load(Relaxed),
+            ready: inner.ready.load(Relaxed) && member.as_ref().is_some_and(|member| member.has_joined()),
             state: lock(&inner.state).clone(),
             done: inner.done.load(Relaxed),
             skipped: inner.skipped.load(Relaxed),
             failed: inner.failed.load(Relaxed),
             in_flight: inner.in_flight.load(Relaxed),
-            polled_ago: lock(&inner.member).as_ref().map_or(Duration::ZERO, |member| member.polled_ago()),
+            polled_ago: member.as_ref().map_or(Duration::ZERO, |member| member.polled_ago()),
+            looped_ago: member.map_or(Duration::ZERO, |_| inner.looped_ago()),
+            oldest: (oldest_ms > 0).then(|| Duration::from_millis(age_ms(oldest_ms))),
         }
     }
 
+    /// Sets the metrics that are of the moment at which somebody looks.
+    pub fn publish(&self) {
+        let (stage, now) = (self.0.stage, self.snapshot());
+        gauge!(metric::READY.name, "stage" => stage).set(f64::from(u8::from(now.ready)));
+        gauge!(metric::HEARTBEAT_AGE.name, "stage" => stage).set(now.heartbeat_ago().as_secs_f64());
+        gauge!(metric::OLDEST_UNFINISHED.name, "stage" => stage).set(now.oldest.unwrap_or_default().as_secs_f64());
+        gauge!(metric::PAUSED.name, "stage" => stage).set(f64::from(u8::from(matches!(now.state, State::Paused(_)))));
+        gauge!(metric::HALTED.name, "stage" => stage).set(f64::from(u8::from(matches!(now.state, State::Halted(_)))));
+    }
+
     pub(super) fn joined(&self, member: Arc<dyn Member>) {
+        self.looped();
         *lock(&self.0.member) = Some(member);
         self.0.ready.store(true, Relaxed);
         self.enter(State::Running);
@@ -104,12 +150,14 @@ impl Status {
         }
         let stage = self.0.stage;
         match &state {
-            State::Paused(reason) => tracing::warn!(stage, reason, "paused"),
+            State::Paused(reason) => {
+                if let Some(left_out) = lock(&self.0.pauses).say(Instant::now()) {
+                    tracing::warn!(stage, reason, left_out, "paused");
+                }
+            }
             State::Halted(reason) => tracing::error!(stage, reason, "halted"),
             other => tracing::info!(stage, state = ?other, "stage"),
         }
-        metrics::gauge!("frameline_paused", "stage" => stage)
-            .set(f64::from(u8::from(!matches!(state, State::Running))));
         *current = state;
     }
 
@@ -128,8 +176,33 @@ impl Status {
         counter.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn set_in_flight(&self, records: usize) {
+    pub(super) fn set_in_flight(&self, records: usize, oldest_ms: Option<i64>) {
         self.0.in_flight.store(records, Relaxed);
+        self.0.oldest_ms.store(oldest_ms.unwrap_or(0), Relaxed);
+    }
+
+    /// The loop that works went round.
+    pub(super) fn looped(&self) {
+        self.0.looped_ms.store(self.0.elapsed_ms(), Relaxed);
+    }
+
+    /// The partitions that the stage has in this process.
+    pub(super) fn partitions(&self) -> Vec<TopicPartition> {
+        lock(&self.0.partitions).clone()
+    }
+
+    pub(super) fn set_partitions(&self, partitions: Vec<TopicPartition>) {
+        *lock(&self.0.partitions) = partitions;
+    }
+}
+
+impl Inner {
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.made_at.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn looped_ago(&self) -> Duration {
+        Duration::from_millis(self.elapsed_ms().saturating_sub(self.looped_ms.load(Relaxed)))
     }
 }
 

@@ -1,9 +1,11 @@
 //! A record on its way through a stage.
 
+use super::spans::{Hop, Worked};
 use crate::lanes::{Item, LaneId};
 use crate::limiter::Ticket;
 use crate::record::{Output, Record};
 use crate::stage::{Failure, Subject};
+use crate::wire::Wire;
 
 /// One assignment of one partition: when the partition comes back later, it is another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,11 +41,30 @@ pub(super) enum Ending {
     DeadLettered,
 }
 
+impl Ending {
+    /// Its name in metrics and spans.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Ending::Done => "done",
+            Ending::Skipped => "skipped",
+            Ending::DeadLettered => "dead_lettered",
+        }
+    }
+}
+
 /// What the stage made of one record, headers and progress included.
 #[derive(Debug)]
 pub(super) struct Made {
     pub(super) ending: Ending,
     pub(super) outputs: Vec<Output>,
+}
+
+impl Made {
+    /// The same, with the ids that its records have on the wire.
+    pub(super) fn addressed(mut self, wire: &Wire) -> Result<Self, Failure> {
+        wire.address(&mut self.outputs)?;
+        Ok(self)
+    }
 }
 
 /// A batch that came back from the stage: for every task what was made of it, or why nothing was.
@@ -52,11 +73,11 @@ pub(super) struct BatchResult {
     pub(super) tasks: Vec<(LaneId, Task)>,
     pub(super) results: Vec<Result<Made, Failure>>,
     pub(super) subjects: Vec<Option<Subject>>,
-    pub(super) took: std::time::Duration,
+    /// Every task's place in its trace, where it has one.
+    pub(super) hops: Vec<Option<Hop>>,
+    pub(super) worked: Worked,
     /// Of the limiter, where the stage calls a dependency.
     pub(super) ticket: Option<Ticket>,
-    /// The stage broke down: any record may be the cause.
-    pub(super) broke: bool,
 }
 
 /// A record that is through, with what is to be committed for it.

@@ -13,6 +13,8 @@
 //!   membership; it never blocks its polling.
 
 pub mod kafka;
+pub mod operate;
+pub mod scan;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use self::scan::{Scan, Span};
 use crate::record::{Output, Position, Record, TopicPartition};
 
 /// A log: topics with partitions, groups with positions.
@@ -44,6 +47,11 @@ pub trait Log: Send + Sync + 'static {
 
     /// Reads committed records from `offset` on, without a group: at most `limit` of them, fewer at the end.
     async fn read(&self, partition: &TopicPartition, offset: i64, limit: usize) -> Result<Vec<Record>, LogError>;
+
+    /// Reads the committed records of these spans, one a partition, without a group, however many they are: those
+    /// of a partition come in the order of their offsets, and no faster than they are taken. What retention has
+    /// deleted is passed over. A span that goes beyond its partition's end, ends there.
+    async fn scan(&self, spans: Vec<Span>) -> Result<Scan, LogError>;
 }
 
 /// Who joins.
@@ -130,6 +138,9 @@ pub trait Member: Send + Sync + 'static {
 
     /// Leaves the group, so that others have the partitions at once.
     async fn leave(&self);
+
+    /// Whether the group has taken this member in, be it with or without partitions.
+    fn has_joined(&self) -> bool;
 
     /// How long ago the log was last polled: the sign of life for the liveness probe.
     fn polled_ago(&self) -> Duration;
@@ -234,8 +245,14 @@ pub struct PartitionLag {
 }
 
 impl PartitionLag {
+    /// The next offset that the group reads: a group that never committed, or fell behind what is kept, begins at
+    /// the lowest.
+    pub fn position(&self) -> i64 {
+        self.committed.unwrap_or(self.low).max(self.low)
+    }
+
     /// Records, and markers, between the group and the end.
     pub fn records(&self) -> i64 {
-        (self.high - self.committed.unwrap_or(self.low).max(self.low)).max(0)
+        (self.high - self.position()).max(0)
     }
 }

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frameline_runtime::Failure;
+use frameline_runtime::metric::{BLOB_BYTES, BLOB_CALLS, timed};
+use metrics::counter;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
@@ -157,8 +159,11 @@ impl Blobs {
     /// The bytes of a blob.
     pub async fn get(&self, uri: &str) -> Result<Bytes, BlobsError> {
         let uri = Uri::parse(uri)?;
-        let result = self.store.get(&location(&uri)).await.map_err(|error| self.error(&uri, error))?;
-        result.bytes().await.map_err(|error| self.error(&uri, error))
+        let place = location(&uri);
+        let read = async { self.store.get(&place).await?.bytes().await };
+        let bytes = timed(BLOB_CALLS, "get", read, outcome).await.map_err(|error| self.error(&uri, error))?;
+        count_bytes("get", bytes.len());
+        Ok(bytes)
     }
 
     /// Whether a blob is there.
@@ -186,7 +191,11 @@ impl Blobs {
     }
 
     async fn put(&self, uri: &Uri, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
-        self.store.put_opts(&location(uri), bytes.into(), PutOptions::from(mode)).await.map(drop)
+        let (place, size_bytes) = (location(uri), bytes.len());
+        let write = self.store.put_opts(&place, bytes.into(), PutOptions::from(mode));
+        timed(BLOB_CALLS, "put", write, outcome).await?;
+        count_bytes("put", size_bytes);
+        Ok(())
     }
 
     async fn upload(&self, uri: &Uri, mut source: Source, hash: &str) -> Result<(), BlobsError> {
@@ -201,9 +210,11 @@ impl Blobs {
             if part.is_empty() {
                 break source.check_end(hash);
             }
-            if let Err(error) = upload.put_part(part.into()).await {
+            let size_bytes = part.len();
+            if let Err(error) = timed(BLOB_CALLS, "put", upload.put_part(part.into()), outcome).await {
                 break Err(self.error(uri, error));
             }
+            count_bytes("put", size_bytes);
         };
         if let Err(error) = copied {
             // The error that counts is the first one; what cannot be removed now is swept later.
@@ -214,7 +225,8 @@ impl Blobs {
     }
 
     async fn size_at(&self, uri: &Uri) -> Result<Option<u64>, BlobsError> {
-        match self.store.head(&location(uri)).await {
+        let place = location(uri);
+        match timed(BLOB_CALLS, "head", self.store.head(&place), outcome).await {
             Ok(found) => Ok(Some(found.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.error(uri, error)),
@@ -228,6 +240,19 @@ impl Blobs {
         let reason = io_error(&error).map_or_else(|| error.to_string(), advice);
         BlobsError::Unavailable { place: self.place.display().to_string(), reason }
     }
+}
+
+/// How a call ended that was not simply good: what the store did not have, or had already, is no fault of it.
+fn outcome(error: &object_store::Error) -> &'static str {
+    match error {
+        object_store::Error::AlreadyExists { .. } => "exists",
+        object_store::Error::NotFound { .. } => "missing",
+        _ => "error",
+    }
+}
+
+fn count_bytes(operation: &'static str, bytes: usize) {
+    counter!(BLOB_BYTES.name, "operation" => operation).increment(bytes as u64);
 }
 
 fn location(uri: &Uri) -> Location {

@@ -1,4 +1,4 @@
-//! The queues of a librdkafka client, and what comes out of them; one of the two places that call the C library.
+//! The queues of a librdkafka client, and what comes out of them; one of the three places that call the C library.
 //!
 //! The `poll` of rdkafka does not serve here: at the end of a partition it names neither topic nor offset, it
 //! panics at a header whose name is not UTF-8, and it answers a rebalance before it returns. So events are taken
@@ -53,6 +53,11 @@ impl Queue {
         Some(Self { handle: NonNull::new(handle)?, consumer: Arc::clone(consumer) })
     }
 
+    /// For calls that answer into it.
+    pub(super) fn handle(&self) -> *mut sys::rd_kafka_queue_t {
+        self.handle.as_ptr()
+    }
+
     /// Leads what is fetched of a partition into this queue. To be called before each assignment of it: when a
     /// partition is taken away, librdkafka forgets.
     pub(super) fn gather(&self, partition: &TopicPartition) {
@@ -85,6 +90,20 @@ impl Drop for Queue {
     }
 }
 
+/// The id by which the group knows the consumer; empty where it is in none.
+pub(super) fn member_id(consumer: &Consumer) -> String {
+    // SAFETY: the client lives; the text is a copy of ours, freed once, by the one who allocated it.
+    unsafe {
+        let native = consumer.client().native_ptr();
+        let id = sys::rd_kafka_memberid(native);
+        let copied = text(id).into_owned();
+        if !id.is_null() {
+            sys::rd_kafka_mem_free(native, id.cast());
+        }
+        copied
+    }
+}
+
 /// Something that came out of a queue.
 pub(super) struct Event<'q> {
     handle: NonNull<sys::rd_kafka_event_t>,
@@ -110,6 +129,11 @@ pub(super) enum Content<'e> {
 }
 
 impl Event<'_> {
+    /// For calls that read answers out of it.
+    pub(super) fn handle(&self) -> *mut sys::rd_kafka_event_t {
+        self.handle.as_ptr()
+    }
+
     /// What it says.
     pub(super) fn content(&mut self) -> Content<'_> {
         let event = self.handle.as_ptr();
@@ -183,7 +207,10 @@ unsafe fn log<'e>(event: *mut sys::rd_kafka_event_t) -> Content<'e> {
 }
 
 /// The text at `pointer`, which lives at least as long as `'a`; empty at null.
-unsafe fn text<'a>(pointer: *const c_char) -> Cow<'a, str> {
+///
+/// # Safety
+/// A text that ends with a zero, or null; it lives as long as what comes back.
+pub(super) unsafe fn text<'a>(pointer: *const c_char) -> Cow<'a, str> {
     if pointer.is_null() {
         return Cow::Borrowed("");
     }
@@ -271,7 +298,9 @@ pub(super) fn entries(list: &TopicPartitionList) -> Vec<Entry> {
     unsafe { entries_at(list.ptr()) }
 }
 
-unsafe fn entries_at(list: *const sys::rd_kafka_topic_partition_list_t) -> Vec<Entry> {
+/// # Safety
+/// A valid list, or null.
+pub(super) unsafe fn entries_at(list: *const sys::rd_kafka_topic_partition_list_t) -> Vec<Entry> {
     // SAFETY: a valid list, or null; texts and metadata belong to it, and are copied.
     unsafe {
         let Some(list) = list.as_ref() else { return Vec::new() };
@@ -292,4 +321,18 @@ unsafe fn entries_at(list: *const sys::rd_kafka_topic_partition_list_t) -> Vec<E
             })
             .collect()
     }
+}
+
+/// Whether the group has taken the consumer in: from then on it has a generation, also without partitions.
+pub(super) fn is_in_group(consumer: &Consumer) -> bool {
+    // SAFETY: the client lives as long as the consumer.
+    let metadata = unsafe { sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr()) };
+    if metadata.is_null() {
+        return false;
+    }
+    // SAFETY: the metadata is a copy of its own, which is not used after it is destroyed.
+    let generation = unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(metadata) };
+    // SAFETY: as above.
+    unsafe { sys::rd_kafka_consumer_group_metadata_destroy(metadata) };
+    generation > 0
 }

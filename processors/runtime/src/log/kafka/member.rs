@@ -10,13 +10,14 @@ use rdkafka::consumer::Consumer as _;
 use tokio::sync::watch;
 
 use super::context::Consumer;
+use super::events::is_in_group;
 use super::positions::list_of;
 use super::transactions::{Offsets, Transactions};
 use crate::log::{Commit, CommitError, Member};
 use crate::record::{Position, TopicPartition};
 
-/// How long leaving may take before it goes on without being watched.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer than the session timeout leaving may take, before it goes on without being watched.
+const LEAVE_MARGIN: Duration = Duration::from_secs(4);
 
 /// How long a rebalance may keep a commit waiting.
 const REBALANCE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,17 +26,22 @@ const REBALANCE_WAIT: Duration = Duration::from_millis(10);
 
 /// What user and polling thread share.
 pub(super) struct Shared {
-    /// Goes with the polling thread, which closes it.
-    consumer: Weak<Consumer>,
+    /// The client of the member's seat. It goes with the polling thread, as the other, which reads.
+    seat: Mutex<Weak<Consumer>>,
+    reader: Weak<Consumer>,
     /// What the member may commit, with the number of the assignment that gave it. The broker checks the
     /// generation only, so a partition that was given back has to be refused here, also when it has come back:
     /// another may have gone on with it in between.
     owned: Mutex<HashMap<TopicPartition, u64>>,
     assignments: AtomicU64,
+    /// In whose name commits are made where members are not fenced: it has no generation to be stale.
+    nobody: Option<Consumer>,
     /// `None` once the member has left.
     transactions: Mutex<Option<Transactions>>,
     /// Set when the member leaves; the transactions wait for nothing then.
     pub(super) leaving: Arc<AtomicBool>,
+    /// The group has taken the member in.
+    joined: AtomicBool,
     /// Why the member was fenced.
     pub(super) fenced: OnceLock<String>,
     started: Instant,
@@ -47,17 +53,31 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(consumer: &Arc<Consumer>, transactions: Transactions, leaving: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(
+        seat: &Arc<Consumer>,
+        reader: &Arc<Consumer>,
+        transactions: Transactions,
+        leaving: Arc<AtomicBool>,
+        nobody: Option<Consumer>,
+    ) -> Self {
         Self {
-            consumer: Arc::downgrade(consumer),
+            seat: Mutex::new(Arc::downgrade(seat)),
+            reader: Arc::downgrade(reader),
             owned: Mutex::default(),
             assignments: AtomicU64::new(0),
+            nobody,
             transactions: Mutex::new(Some(transactions)),
             leaving,
+            joined: AtomicBool::new(false),
             fenced: OnceLock::new(),
             started: Instant::now(),
             polled_ms: AtomicU64::new(0),
         }
+    }
+
+    /// The member tries for its seat with another client.
+    pub(super) fn sit(&self, seat: &Arc<Consumer>) {
+        *locked(&self.seat) = Arc::downgrade(seat);
     }
 
     /// From now on the member may commit these.
@@ -75,8 +95,11 @@ impl Shared {
     }
 
     /// The polling thread is alive.
-    pub(super) fn was_polled(&self) {
+    pub(super) fn was_polled(&self, consumer: &Consumer) {
         self.polled_ms.store(self.elapsed_ms(), Ordering::Relaxed);
+        if !self.joined.load(Ordering::Relaxed) && is_in_group(consumer) {
+            self.joined.store(true, Ordering::Relaxed);
+        }
     }
 
     fn elapsed_ms(&self) -> u64 {
@@ -139,6 +162,9 @@ impl Shared {
         if self.fenced.get().is_some() {
             return Err(self.gone());
         }
+        if self.nobody.is_some() {
+            return Ok(vec![0; positions.len()]);
+        }
         let owned = locked(&self.owned);
         let found = positions.iter().map(|Position { partition, .. }| {
             let assignment = owned.get(partition).copied();
@@ -150,6 +176,9 @@ impl Shared {
     /// The positions with the generation that they are committed under, both from one moment: a partition that
     /// goes after it makes the broker refuse that generation. Nothing where there are no positions.
     fn claim<'a>(&self, positions: &'a [Position], assignments: &[u64]) -> Result<Option<Offsets<'a>>, CommitError> {
+        if let Some(group) = self.nobody.as_ref().and_then(|nobody| nobody.group_metadata()) {
+            return Ok((!positions.is_empty()).then_some(Offsets { positions, group }));
+        }
         let owned = locked(&self.owned);
         for (Position { partition, .. }, assignment) in positions.iter().zip(assignments) {
             if owned.get(partition) != Some(assignment) {
@@ -159,7 +188,8 @@ impl Shared {
         if positions.is_empty() {
             return Ok(None);
         }
-        let group = self.consumer.upgrade().and_then(|consumer| consumer.group_metadata());
+        let seat = locked(&self.seat).upgrade();
+        let group = seat.and_then(|seat| seat.group_metadata());
         group.map(|group| Some(Offsets { positions, group })).ok_or_else(|| self.gone())
     }
 
@@ -174,10 +204,10 @@ impl Shared {
     fn with_owned(&self, partitions: &[TopicPartition], call: impl FnOnce(&Consumer, &[&TopicPartition])) {
         let owned = locked(&self.owned);
         let still: Vec<&TopicPartition> = partitions.iter().filter(|partition| owned.contains_key(partition)).collect();
-        if let Some(consumer) = self.consumer.upgrade()
+        if let Some(reader) = self.reader.upgrade()
             && !still.is_empty()
         {
-            call(&consumer, &still);
+            call(&reader, &still);
         }
     }
 }
@@ -187,6 +217,8 @@ pub(super) struct KafkaMember {
     pub(super) shared: Arc<Shared>,
     /// Closed when the polling thread is done.
     pub(super) done: watch::Receiver<()>,
+    /// After this long the group gives the member up by itself.
+    pub(super) session_timeout: Duration,
 }
 
 #[async_trait]
@@ -218,9 +250,13 @@ impl Member for KafkaMember {
         self.shared.leaving.store(true, Ordering::Relaxed);
         let mut done = self.done.clone();
         let left = async move { while done.changed().await.is_ok() {} };
-        if tokio::time::timeout(LEAVE_TIMEOUT, left).await.is_err() {
+        if tokio::time::timeout(self.session_timeout + LEAVE_MARGIN, left).await.is_err() {
             tracing::warn!("leaving the group takes long; the broker will notice by the session timeout");
         }
+    }
+
+    fn has_joined(&self) -> bool {
+        self.shared.joined.load(Ordering::Relaxed)
     }
 
     fn polled_ago(&self) -> Duration {

@@ -2,25 +2,24 @@
 //!
 //! Events wait in an outbox until the channel has room; while one waits, no records are taken from their queue,
 //! and the group's queue is polled on. A rebalance is answered when it can be: an assignment when it is known
-//! where to begin, a revocation when it was let go or its deadline has passed. Until then the client keeps its
-//! membership and waits.
+//! where to begin, a revocation when it was let go or its deadline has passed. Until then the member keeps its
+//! seat, and what it keeps is read on.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{Consumer as _, RebalanceProtocol};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::error::RDKafkaErrorCode;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::chunks::Collector;
-use super::context::{Consumer, log_line};
-use super::events::{Content, Message, Queue};
+use super::context::log_line;
+use super::events::{Content, Message};
 use super::member::Shared;
-use super::positions::{list_of, starts};
+use super::reader::{Reader, Starts};
+use super::seat::Seat;
 use crate::log::{Event, Revocation};
 use crate::record::{Position, TopicPartition};
 
@@ -30,22 +29,23 @@ const IDLE_WAIT: Duration = Duration::from_millis(50);
 const BUSY_WAIT: Duration = Duration::from_millis(5);
 /// How many records are taken before the group's queue is looked at again.
 const BURST_RECORDS: usize = 8_192;
-/// How long one try to find out where to begin may take.
-const STARTS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a member whose successors are kept out looks for one.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3);
 /// An outage is told about once in this time.
 const OUTAGE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A change of the assignment that the client waits to have answered, in the order that they came.
+/// A change of the assignment that the group waits to have answered, in the order that they came.
 enum Rebalance {
-    Assign(Vec<TopicPartition>),
+    Assign { partitions: Vec<TopicPartition>, starts: Option<Starts> },
     Revoke { partitions: Vec<TopicPartition>, released: oneshot::Receiver<()>, deadline: Instant },
 }
 
 /// The polling thread's own.
 pub(super) struct Poller {
-    consumer: Arc<Consumer>,
-    group_queue: Queue,
-    record_queue: Queue,
+    seat: Seat,
+    /// The group has let the member in, once at least.
+    was_seated: bool,
+    reader: Reader,
     shared: Arc<Shared>,
     drain_deadline: Duration,
     /// The partitions whose records are passed on.
@@ -58,22 +58,24 @@ pub(super) struct Poller {
     outbox: VecDeque<Event>,
     events: mpsc::Sender<Event>,
     last_outage: Option<Instant>,
+    last_look: Instant,
     /// Nothing more comes after what is in the outbox.
     ending: bool,
 }
 
 impl Poller {
-    /// A poller for the consumer, which has subscribed; `None` where the client has no queues any more.
+    /// A poller that asks for the seat and reads what comes with it.
     pub(super) fn new(
-        consumer: Arc<Consumer>,
+        seat: Seat,
+        reader: Reader,
         shared: Arc<Shared>,
         events: mpsc::Sender<Event>,
         drain_deadline: Duration,
-    ) -> Option<Self> {
-        Some(Self {
-            group_queue: Queue::of_group(&consumer)?,
-            record_queue: Queue::of_records(&consumer)?,
-            consumer,
+    ) -> Self {
+        Self {
+            seat,
+            was_seated: false,
+            reader,
             shared,
             drain_deadline,
             flowing: Vec::new(),
@@ -83,21 +85,24 @@ impl Poller {
             outbox: VecDeque::new(),
             events,
             last_outage: None,
+            last_look: Instant::now(),
             ending: false,
-        })
+        }
     }
 
     /// Polls until the member leaves, is fenced, or nobody listens; then closes. `done` goes at the very end.
     pub(super) fn run(mut self, done: watch::Sender<()>) {
         while !self.is_over() {
-            self.shared.was_polled();
+            self.shared.was_polled(&self.seat.consumer);
             self.notice_fencing();
             let has_room = self.deliver();
             if self.ending {
                 std::thread::sleep(BUSY_WAIT);
                 continue;
             }
+            self.ask_for_seat();
             self.poll_group(if has_room { Duration::ZERO } else { BUSY_WAIT });
+            self.poll_news();
             self.answer_rebalances();
             if has_room && self.deliver() {
                 self.poll_records(if self.rebalances.is_empty() { IDLE_WAIT } else { BUSY_WAIT });
@@ -120,8 +125,18 @@ impl Poller {
         }
     }
 
+    fn ask_for_seat(&mut self) {
+        if let Err(error) = self.seat.ask() {
+            self.end(format!("the group cannot be joined: {error}"));
+        }
+        if self.seat.keeps_successors_out() && self.last_look.elapsed() >= LOOK_INTERVAL {
+            self.look_for_successor();
+        }
+    }
+
     /// Asks from a thread of its own: the answer takes its time.
-    fn look_for_successor(&self) {
+    fn look_for_successor(&mut self) {
+        self.last_look = Instant::now();
         let shared = Arc::clone(&self.shared);
         let asking = std::thread::Builder::new().name("probe".to_owned()).spawn(move || shared.look_for_successor());
         if let Err(error) = asking {
@@ -152,21 +167,26 @@ impl Poller {
 
     fn poll_group(&mut self, mut wait: Duration) {
         loop {
-            let Some(mut event) = self.group_queue.poll(wait) else { return };
-            let content = event.content();
-            match content {
+            let Some(mut event) = self.seat.poll(wait) else { return };
+            match event.content() {
                 Content::Assign(partitions) => {
+                    drop(event);
+                    self.was_seated = true;
                     self.look_for_successor();
-                    self.rebalances.push_back(Rebalance::Assign(partitions));
+                    self.rebalances.push_back(Rebalance::Assign { partitions, starts: None });
                 }
                 Content::Revoke(partitions) => {
                     drop(event);
                     self.look_for_successor();
                     self.revoke(partitions);
                 }
-                Content::Error { code, fatal, reason } => {
+                Content::Error { fatal: true, reason, .. } => {
                     drop(event);
-                    self.fail(code, fatal, reason);
+                    return self.lose_seat(reason);
+                }
+                Content::Error { code, reason, .. } => {
+                    drop(event);
+                    self.fail(code, reason);
                 }
                 Content::Log { level, facility, message } => log_line(level, &facility, &message),
                 Content::Message(_) | Content::EndOfPartition { .. } | Content::Other => {}
@@ -175,9 +195,42 @@ impl Poller {
         }
     }
 
+    /// What the reading client has to say of itself.
+    fn poll_news(&mut self) {
+        loop {
+            let Some(mut event) = self.reader.poll_news() else { return };
+            match event.content() {
+                Content::Error { fatal: true, reason, .. } => {
+                    drop(event);
+                    return self.end(reason);
+                }
+                Content::Error { code, reason, .. } => {
+                    drop(event);
+                    self.fail(code, reason);
+                }
+                Content::Log { level, facility, message } => log_line(level, &facility, &message),
+                _ => {}
+            }
+        }
+    }
+
+    /// The client of the seat is finished. One that was never let in may try again in another way.
+    fn lose_seat(&mut self, reason: String) {
+        let second = if self.was_seated { None } else { self.seat.second_try() };
+        match second {
+            Some(Ok(seat)) => {
+                self.shared.sit(&seat.consumer);
+                std::mem::replace(&mut self.seat, seat).discard();
+                self.tell_outage(reason);
+            }
+            Some(Err(error)) => self.end(error.to_string()),
+            None => self.end(reason),
+        }
+    }
+
     fn poll_records(&mut self, mut wait: Duration) {
         for _ in 0..BURST_RECORDS {
-            let Some(mut event) = self.record_queue.poll(wait) else { break };
+            let Some(mut event) = self.reader.poll_records(wait) else { break };
             wait = Duration::ZERO;
             match event.content() {
                 Content::Message(message) => {
@@ -203,9 +256,9 @@ impl Poller {
                         self.outbox.push_back(Event::EndOfPartition { partition, offset });
                     }
                 }
-                Content::Error { code, fatal, reason } => {
+                Content::Error { code, reason, .. } => {
                     drop(event);
-                    self.fail(code, fatal, reason);
+                    self.fail(code, reason);
                 }
                 _ => {}
             }
@@ -219,13 +272,15 @@ impl Poller {
         self.outbox.extend(self.collector.take().map(Event::from));
     }
 
-    fn fail(&mut self, code: RDKafkaErrorCode, fatal: bool, reason: String) {
-        if fatal {
-            return self.end(reason);
-        }
+    fn fail(&mut self, code: RDKafkaErrorCode, reason: String) {
         tracing::debug!(%code, reason, "the client reports an error");
-        let is_due = self.last_outage.is_none_or(|last| last.elapsed() >= OUTAGE_INTERVAL);
-        if is_due && is_outage(code) {
+        if is_outage(code) {
+            self.tell_outage(reason);
+        }
+    }
+
+    fn tell_outage(&mut self, reason: String) {
+        if self.last_outage.is_none_or(|last| last.elapsed() >= OUTAGE_INTERVAL) {
             self.last_outage = Some(Instant::now());
             self.outbox.push_back(Event::Unavailable(reason));
         }
@@ -234,14 +289,17 @@ impl Poller {
     fn revoke(&mut self, partitions: Vec<TopicPartition>) {
         self.flush();
         self.flowing.retain(|partition| !partitions.contains(partition));
-        let is_lost = self.consumer.assignment_lost();
+        if let Err(error) = self.reader.hold_back(&partitions) {
+            tracing::warn!(%error, "pausing what is revoked failed");
+        }
+        let is_lost = self.seat.is_lost();
         let deadline = if is_lost { Instant::now() } else { Instant::now() + self.drain_deadline };
         let (revocation, released) = Revocation::new(partitions.clone(), deadline);
         if !partitions.is_empty() {
             self.outbox.push_back(Event::Revoked(revocation));
         }
         if is_lost {
-            self.rebalances.retain(|rebalance| !matches!(rebalance, Rebalance::Assign(_)));
+            self.rebalances.retain(|rebalance| !matches!(rebalance, Rebalance::Assign { .. }));
         }
         self.rebalances.push_back(Rebalance::Revoke { partitions, released, deadline });
     }
@@ -250,18 +308,23 @@ impl Poller {
     fn answer_rebalances(&mut self) {
         while let Some(rebalance) = self.rebalances.pop_front() {
             match rebalance {
-                Rebalance::Assign(partitions) if self.are_held(&partitions) => {
-                    self.rebalances.push_front(Rebalance::Assign(partitions));
+                Rebalance::Assign { partitions, starts } if self.are_held(&partitions) => {
+                    self.rebalances.push_front(Rebalance::Assign { partitions, starts });
                     return;
                 }
-                Rebalance::Assign(partitions) => match starts(&self.consumer, &partitions, STARTS_TIMEOUT) {
-                    Ok(positions) => self.take(positions),
-                    Err(error) => {
-                        tracing::info!(%error, "where the group stands is not known yet; asking again");
-                        self.rebalances.push_front(Rebalance::Assign(partitions));
-                        return;
-                    }
-                },
+                Rebalance::Assign { partitions, starts } => {
+                    let mut starts = starts.unwrap_or_else(|| self.reader.find_starts(partitions.clone()));
+                    let starts = match starts.try_recv() {
+                        Ok(positions) => {
+                            self.take(positions);
+                            continue;
+                        }
+                        Err(TryRecvError::Empty) => Some(starts),
+                        Err(TryRecvError::Closed) => None,
+                    };
+                    self.rebalances.push_front(Rebalance::Assign { partitions, starts });
+                    return;
+                }
                 Rebalance::Revoke { partitions, mut released, deadline } => {
                     let is_held = is_held(&mut released);
                     if is_held && Instant::now() < deadline {
@@ -283,18 +346,14 @@ impl Poller {
     }
 
     fn take(&mut self, positions: Vec<Position>) {
-        let partitions: Vec<TopicPartition> = positions.iter().map(|position| position.partition.clone()).collect();
-        for partition in &partitions {
-            self.record_queue.gather(partition);
-        }
-        let assigned = list_from(&positions).and_then(|list| match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&list),
-            RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.assign(&list),
-        });
-        if let Err(error) = assigned {
+        if let Err(error) = self.seat.accept() {
             tracing::warn!(%error, "the group took the assignment back before it was taken");
             return;
         }
+        if let Err(error) = self.reader.begin(&positions) {
+            return self.end(format!("what the group gives cannot be read: {error}"));
+        }
+        let partitions: Vec<TopicPartition> = positions.iter().map(|position| position.partition.clone()).collect();
         self.shared.own(&partitions);
         self.flowing.extend(partitions);
         if !positions.is_empty() {
@@ -302,52 +361,35 @@ impl Poller {
         }
     }
 
-    fn give_back(&self, partitions: &[TopicPartition]) {
+    fn give_back(&mut self, partitions: &[TopicPartition]) {
         self.shared.disown(partitions);
-        let list = list_of(partitions);
-        // A pause outlasts an assignment: whoever gets the partition next, maybe this member, would get no records.
-        let resumed = self.consumer.resume(&list);
-        let unassigned = resumed.and_then(|()| match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.consumer.incremental_unassign(&list),
-            RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.unassign(),
-        });
-        if let Err(error) = unassigned {
+        if let Err(error) = self.reader.stop(partitions) {
+            tracing::warn!(%error, "what was read goes on to be read, and is dropped");
+        }
+        if let Err(error) = self.seat.let_go() {
             tracing::warn!(%error, "giving partitions back failed");
         }
     }
 
-    /// Leaves the group. The client cannot close while it waits for an answer, nor while a queue of it is held.
-    fn close(mut self) {
-        self.shared.disown(&self.flowing);
-        self.consumer.unsubscribe();
-        while let Some(rebalance) = self.rebalances.pop_front() {
-            match rebalance {
-                Rebalance::Assign(partitions) => {
-                    let positions = partitions.into_iter().map(|partition| Position {
-                        partition,
-                        offset: 0,
-                        metadata: String::new(),
-                    });
-                    self.take(positions.collect());
+    /// Leaves the group, which waits for the answers that are due; then lets the clients go.
+    fn close(self) {
+        let Self { seat, reader, rebalances, flowing, shared, .. } = self;
+        shared.disown(&flowing);
+        for rebalance in rebalances {
+            let answered = match rebalance {
+                Rebalance::Assign { .. } => seat.accept(),
+                Rebalance::Revoke { partitions, .. } => {
+                    shared.disown(&partitions);
+                    seat.let_go()
                 }
-                Rebalance::Revoke { partitions, .. } => self.give_back(&partitions),
+            };
+            if let Err(error) = answered {
+                tracing::debug!(%error, "the group does not wait for an answer any more");
             }
         }
-        let Self { consumer, group_queue, record_queue, shared, .. } = self;
-        drop((group_queue, record_queue));
-        close(consumer);
+        seat.leave();
+        reader.close();
         shared.close();
-    }
-}
-
-/// Drops the consumer here, where it may block. Others hold it for the length of a call at most.
-fn close(mut consumer: Arc<Consumer>) {
-    loop {
-        match Arc::try_unwrap(consumer) {
-            Ok(last) => return drop(last),
-            Err(shared) => consumer = shared,
-        }
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -366,15 +408,6 @@ fn partition_of(flowing: &[TopicPartition], message: &Message<'_>) -> Option<Top
     flowing.iter().find(|partition| partition.partition == message.partition() && *partition.topic == *topic).cloned()
 }
 
-fn list_from(positions: &[Position]) -> Result<TopicPartitionList, KafkaError> {
-    let mut list = TopicPartitionList::with_capacity(positions.len());
-    for position in positions {
-        let topic = &position.partition.topic;
-        list.add_partition_offset(topic, position.partition.partition, Offset::Offset(position.offset))?;
-    }
-    Ok(list)
-}
-
 fn is_outage(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
@@ -382,6 +415,7 @@ fn is_outage(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::BrokerTransportFailure
             | RDKafkaErrorCode::Resolve
             | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SSL
             | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::GroupAuthorizationFailed

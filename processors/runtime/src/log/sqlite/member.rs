@@ -85,6 +85,11 @@ impl Member for SqliteMember {
         }
     }
 
+    /// Joining writes the member into the group.
+    fn has_joined(&self) -> bool {
+        true
+    }
+
     fn polled_ago(&self) -> Duration {
         let ago_ms = boot_ms() - self.shared.polled_at_ms.load(Ordering::Relaxed);
         Duration::from_millis(ago_ms.try_into().unwrap_or(0))
