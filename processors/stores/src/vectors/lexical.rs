@@ -228,9 +228,13 @@ fn push_spelled(character: char, folded: &mut String) {
 
 /// Goes with the character before it, whatever it becomes.
 fn is_joined(character: char) -> bool {
-    is_combining_mark(character)
-        || is_left_out(character)
-        || matches!(character, '\u{1160}'..='\u{11FF}' | '\u{FF9E}' | '\u{FF9F}')
+    let is_mark = || {
+        is_combining_mark(character)
+            || is_left_out(character)
+            || matches!(character, '\u{1160}'..='\u{11FF}' | '\u{FF9E}' | '\u{FF9F}')
+    };
+    // The tables of marks are slow to look into, and most text is ASCII.
+    !character.is_ascii() && is_mark()
 }
 
 /// Not written by everybody, or not at all visible: accents; Hebrew and Arabic vowel signs; joiners, variation
@@ -245,6 +249,9 @@ fn is_left_out(character: char) -> bool {
 }
 
 fn class_of(character: char) -> Class {
+    if character.is_ascii() {
+        return if character.is_ascii_alphanumeric() { Class::Word } else { Class::Separator };
+    }
     if is_combining_mark(character) {
         return Class::Mark;
     }

@@ -1,11 +1,16 @@
 //! Vectors in one SQLite file, which several processes may have open: `sqlite-vec` beside FTS5.
 //!
-//! The vectors are compared with all of a tenant, which is exact, and fast enough for about 100,000 units.
+//! A query's vector is compared with all of a tenant: coarsely first, by vectors whose values are bytes, then exactly
+//! with the nearest of these. That is fast enough for about 100,000 units.
 
+mod blocks;
 mod error;
 mod extension;
 mod rows;
 mod search;
+mod side;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::Path;
@@ -21,7 +26,7 @@ use super::{Counts, Floor, Hit, Query, Stored, Vectors, VectorsError, digest};
 use error::Place;
 
 /// The schema, step by step; a released step is never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("0001_units.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("0001_units.sql"), include_str!("0002_blocks.sql")];
 
 /// A search reads on three of them at the same time.
 const READERS: u32 = 6;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use frameline_schemas::Embedding;
 use futures::future::try_join4;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
-use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
 use super::rows;
-use super::write::bytes_of;
+use super::side::Side;
 use crate::vectors::lexical::{self, Term};
 use crate::vectors::{Evidence, Hit, IMAGE_DIMENSIONS, Lexical, Query, Ranked, TEXT_DIMENSIONS, VectorsError, fuse};
 
@@ -45,8 +45,8 @@ pub(super) async fn search(pool: &SqlitePool, query: &Query) -> sqlx::Result<Vec
     let (exact, by_words, texts, pictures) = try_join4(
         by_name(pool, query, &lexical::key(words), most),
         by_words(pool, query, &terms, most),
-        nearest(pool, "texts", query, query.text_vector.as_deref(), most),
-        nearest(pool, "pictures", query, query.image_vector.as_deref(), most),
+        Side::Texts.nearest(pool, &query.tenant, query.text_vector.as_deref(), most),
+        Side::Pictures.nearest(pool, &query.tenant, query.image_vector.as_deref(), most),
     )
     .await?;
     let mut found: BTreeMap<i64, Evidence> = BTreeMap::new();
@@ -175,25 +175,6 @@ fn coverage(point: &Embedding, terms: &[Term], weights: &[f32]) -> f32 {
     let sum: f32 = weights.iter().sum();
     let covered: f32 = weights.iter().zip(found).filter_map(|(weight, found)| found.then_some(weight)).sum();
     if sum > 0.0 { covered / sum } else { 0.0 }
-}
-
-/// The nearest units by a vector, with their cosines.
-async fn nearest(
-    pool: &SqlitePool,
-    table: &'static str,
-    query: &Query,
-    vector: Option<&[f32]>,
-    most: usize,
-) -> sqlx::Result<Vec<(i64, f32)>> {
-    let Some(vector) = vector else { return Ok(Vec::new()) };
-    let sql = format!("select id, distance from {table} where vector match ? and tenant = ? and k = ?");
-    let near: Vec<(i64, f64)> = sqlx::query_as(AssertSqlSafe(sql))
-        .bind(bytes_of(vector))
-        .bind(&query.tenant)
-        .bind(most as i64)
-        .fetch_all(pool)
-        .await?;
-    Ok(near.into_iter().map(|(id, distance)| (id, 1.0 - distance as f32)).collect())
 }
 
 fn hit(ranked: Ranked, units: &mut HashMap<Uuid, Embedding>, terms: &[Term]) -> Option<Hit> {

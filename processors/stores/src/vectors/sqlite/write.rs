@@ -1,9 +1,10 @@
 //! Writing: what the revision rules let through goes into the units, the words and the vectors together.
 
 use frameline_schemas::{Embedding, Kind, Vector};
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use sqlx::SqliteConnection;
 use uuid::Uuid;
 
+use super::side::Side;
 use crate::vectors::{Floor, IMAGE_DIMENSIONS, TEXT_DIMENSIONS, VectorsError, lexical};
 
 /// Refuses a unit that can never be written.
@@ -34,8 +35,8 @@ pub(super) async fn upsert(connection: &mut SqliteConnection, point: &Embedding)
         .bind(joined(&content.text))
         .execute(&mut *connection)
         .await?;
-    write_vector(connection, Table::Texts, id, &head.tenant, point.text_vector.as_ref()).await?;
-    write_vector(connection, Table::Pictures, id, &head.tenant, point.image_vector.as_ref()).await
+    Side::Texts.write(connection, id, &head.tenant, point.text_vector.as_ref()).await?;
+    Side::Pictures.write(connection, id, &head.tenant, point.image_vector.as_ref()).await
 }
 
 async fn upsert_unit(connection: &mut SqliteConnection, point: &Embedding) -> sqlx::Result<Option<i64>> {
@@ -96,61 +97,18 @@ pub(super) async fn raise_floor(connection: &mut SqliteConnection, file_id: Uuid
         on conflict (file_id) do update set revision = max(floors.revision, excluded.revision)";
     let file = file_id.as_bytes().as_slice();
     sqlx::query(RAISE).bind(file).bind(floor.revision()).execute(&mut *connection).await?;
-    let below: Vec<(i64,)> = sqlx::query_as("delete from units where file_id = ? and revision < ? returning id")
-        .bind(file)
-        .bind(floor.revision())
-        .fetch_all(&mut *connection)
-        .await?;
-    for (id,) in &below {
+    let below: Vec<(i64, String)> =
+        sqlx::query_as("delete from units where file_id = ? and revision < ? returning id, tenant")
+            .bind(file)
+            .bind(floor.revision())
+            .fetch_all(&mut *connection)
+            .await?;
+    for (id, tenant) in &below {
         sqlx::query("delete from words where rowid = ?").bind(id).execute(&mut *connection).await?;
-        delete_vector(connection, Table::Texts, *id).await?;
-        delete_vector(connection, Table::Pictures, *id).await?;
+        Side::Texts.delete(connection, *id, tenant).await?;
+        Side::Pictures.delete(connection, *id, tenant).await?;
     }
     Ok(below.len() as u64)
-}
-
-#[derive(Clone, Copy)]
-enum Table {
-    Texts,
-    Pictures,
-}
-
-impl Table {
-    fn name(self) -> &'static str {
-        match self {
-            Table::Texts => "texts",
-            Table::Pictures => "pictures",
-        }
-    }
-}
-
-async fn write_vector(
-    connection: &mut SqliteConnection,
-    table: Table,
-    id: i64,
-    tenant: &str,
-    vector: Option<&Vector>,
-) -> sqlx::Result<()> {
-    let Some(vector) = vector else { return delete_vector(connection, table, id).await };
-    let bytes = bytes_of(&vector.values);
-    // In place where it can be: a deleted row leaves a hole in the table that is not filled again.
-    let update = AssertSqlSafe(format!("update {} set vector = ? where id = ?", table.name()));
-    let updated = sqlx::query(update).bind(&bytes).bind(id).execute(&mut *connection).await?;
-    if updated.rows_affected() > 0 {
-        return Ok(());
-    }
-    let insert = AssertSqlSafe(format!("insert into {} (id, tenant, vector) values (?, ?, ?)", table.name()));
-    sqlx::query(insert).bind(id).bind(tenant).bind(&bytes).execute(connection).await.map(|_| ())
-}
-
-async fn delete_vector(connection: &mut SqliteConnection, table: Table, id: i64) -> sqlx::Result<()> {
-    let delete = AssertSqlSafe(format!("delete from {} where id = ?", table.name()));
-    sqlx::query(delete).bind(id).execute(connection).await.map(|_| ())
-}
-
-/// As `sqlite-vec` takes a vector: its values one after the other, little-endian.
-pub(super) fn bytes_of(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 pub(super) fn code_of(kind: Kind) -> i64 {
