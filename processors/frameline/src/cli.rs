@@ -1,5 +1,9 @@
 //! The command line: what can be said, and the help that goes with it.
 
+mod put_back;
+
+mod operate;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +12,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use frameline_runtime::settings::duration;
 
+pub(crate) use operate::{Audit, Lag, Place, Rewind, RewindTarget};
+
+pub(crate) use self::put_back::{About, DlqCommand, DlqList, DlqRedrive, DlqShow, Letters, Pace, Replay};
 use crate::stages::Name;
 
 const FIRST_STEPS: &str = "\
@@ -95,8 +102,35 @@ Examples:
   frameline jobs                              the newest ones
   frameline jobs 7f3a                         one, by the start of its id")]
     Jobs(Jobs),
-    /// Show how many records each stage has before it
-    Lag,
+    /// Show how many records each stage has before it, for how long, and how fast they go
+    #[command(after_help = "\
+Examples:
+  frameline lag                               all stages
+  frameline lag render                        one, partition by partition
+  frameline lag --watch --every 5s            again and again")]
+    Lag(Lag),
+    /// Put a stage back, so that it does records again; shows the plan, and does it with --execute
+    #[command(after_help = operate::REWIND_EXAMPLES)]
+    Rewind(Rewind),
+    /// Find out whether everything is as it should be, and what to do where it is not
+    #[command(after_help = "\
+Example:
+  frameline doctor                            exit status 1 when something does not work")]
+    Doctor,
+    /// Show what operators did: who, when, which command, and how it ended
+    Audit(Audit),
+    /// Plan to put records back on a stage's input while it runs; with --execute, do it
+    #[command(after_help = "\
+Examples:
+  frameline replay embed --file ~/designs/checkout.svg             what would be put back
+  frameline replay embed --file ~/designs/checkout.svg --execute
+  frameline replay render --since 2026-11-22T14:00:00Z --until 2026-11-22T15:00:00Z --rate 50 --execute
+
+Records of older revisions are left out, and so are copies that an earlier replay made. Doing it again is harmless.")]
+    Replay(Replay),
+    /// List, show and put back what the stages gave up
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Take a file out of the index
     #[command(after_help = "\
 Example:
@@ -115,6 +149,12 @@ It keeps to a data directory of its own, `demo` in the usual one, unless --data 
     /// Compare the topics of the log in use with the ones that are needed
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Compare the schema registry with the schemas of this version
+    #[command(subcommand)]
+    Schemas(SchemasCommand),
+    /// Make the vector index anew
+    #[command(subcommand)]
+    Vectors(VectorsCommand),
     /// Print the completion script of a shell
     #[command(after_help = "\
 Example:
@@ -207,6 +247,18 @@ pub(crate) enum ConfigCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum SchemasCommand {
+    /// Show what is registered, missing, or does not go with what is there
+    Check,
+    /// Plan the registration of what is missing; with --execute, do it
+    Apply {
+        /// Do it
+        #[arg(long)]
+        execute: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum TopicsCommand {
     /// Show what is missing or different
     Diff,
@@ -216,6 +268,32 @@ pub(crate) enum TopicsCommand {
         #[arg(long)]
         execute: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VectorsCommand {
+    /// Plan a rebuild from the files that were added; with --execute, do it
+    #[command(after_help = "\
+Examples:
+  frameline vectors rebuild                    what would be done
+  frameline vectors rebuild --execute          fill a new collection beside the live one, then switch to it
+
+In the data directory the index is filled in place; one that was lost is made anew. Stopped, it goes on where it was
+when asked again.")]
+    Rebuild(Rebuild),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rebuild {
+    /// Do it
+    #[arg(long)]
+    pub(crate) execute: bool,
+    /// In the data directory: also the files that the index has, as after a change of models or rules
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// In Qdrant: remove the old collection once the new one is live
+    #[arg(long)]
+    pub(crate) remove_old: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -248,12 +326,22 @@ mod tests {
             "search x",
             "jobs",
             "lag",
+            "audit",
+            "doctor",
+            "rewind render --to-earliest",
+            "replay render --file x",
+            "dlq list render",
+            "dlq show render 0:12",
+            "dlq redrive render",
             "delete x",
             "demo",
             "config show",
             "config check",
             "topics diff",
             "topics apply",
+            "schemas check",
+            "schemas apply",
+            "vectors rebuild",
         ] {
             let cli = parse(&format!("frameline {command} --json --data d")).unwrap();
             assert!(cli.common.json, "{command}");

@@ -4,7 +4,7 @@ mod crash;
 mod hostile;
 mod load;
 mod questions;
-mod state;
+pub(crate) mod state;
 
 use std::path::PathBuf;
 

@@ -69,7 +69,7 @@ impl fmt::Display for Verdict {
             Verdict::Redrive => formatter.write_str("to be redriven"),
             Verdict::Redriven => formatter.write_str("was redriven before"),
             Verdict::Superseded { by } => write!(formatter, "revision {by} of its file has taken its place"),
-            Verdict::Exhausted { redrives } => write!(formatter, "failed again after {redrives} redrives"),
+            Verdict::Exhausted { redrives } => write!(formatter, "failed again, redrives: {redrives}"),
             Verdict::Unread { topic } => write!(formatter, "the stage does not read {topic}"),
         }
     }

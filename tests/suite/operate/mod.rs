@@ -1,0 +1,7 @@
+//! What operators do, on both logs: commands beside a service.
+
+mod dead_letters;
+mod replay;
+mod rewind;
+mod site;
+mod watching;
