@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::cli;
+use crate::output::count;
 use crate::service::{Order, Service, stop_on_signals};
 use crate::stages::Name;
 
@@ -16,7 +17,7 @@ use crate::stages::Name;
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Event {
     Ready { address: SocketAddr, data: PathBuf, pid: u32, stages: Vec<&'static str> },
-    Stopped,
+    Stopped { unfinished: usize },
 }
 
 pub(super) async fn run(context: Context, command: cli::Serve) -> Result<()> {
@@ -42,8 +43,10 @@ async fn serve(context: Context, command: cli::Serve, stages: Vec<Name>, alone: 
         let ready = Event::Ready { address: service.address(), data, pid: std::process::id(), stages: names };
         context.output.print(&ready)?;
     }
+    let statuses = service.statuses();
     service.run().await?;
-    context.output.print(&Event::Stopped)
+    let unfinished = statuses.iter().map(|status| status.snapshot().in_flight).sum();
+    context.output.print(&Event::Stopped { unfinished })
 }
 
 impl fmt::Display for Event {
@@ -53,7 +56,13 @@ impl fmt::Display for Event {
                 writeln!(formatter, "ready: {} on {}", stages.join(", "), data.display())?;
                 write!(formatter, "probes and metrics at http://{address}; Ctrl-C ends it")
             }
-            Event::Stopped => formatter.write_str("stopped; what was not finished goes on at the next start"),
+            Event::Stopped { unfinished: 0 } => {
+                formatter.write_str("stopped; what was not begun goes on at the next start")
+            }
+            Event::Stopped { unfinished } => {
+                let records = count(*unfinished, "record");
+                write!(formatter, "stopped; {records} could not be finished in time and will be done again")
+            }
         }
     }
 }
@@ -71,7 +80,7 @@ mod tests {
             pid: 7,
             stages: vec!["identify", "render"],
         };
-        let events = [ready, Event::Stopped].map(|event| serde_json::to_value(event).unwrap());
+        let events = [ready, Event::Stopped { unfinished: 0 }].map(|event| serde_json::to_value(event).unwrap());
         assert_eq!(events.as_slice(), documented("up"));
     }
 }
