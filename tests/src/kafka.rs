@@ -6,18 +6,18 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, mpsc};
-use std::thread::JoinHandle;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
+
+use crate::server::{Process, cache_folder};
 
 /// The version that tests run against.
 pub const VERSION: &str = "4.3.1";
@@ -45,13 +45,7 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
 pub struct Broker {
     folder: PathBuf,
     port: u16,
-    running: Mutex<Option<Running>>,
-}
-
-/// The process, and the thread that waits for it.
-struct Running {
-    pid: Pid,
-    waiter: JoinHandle<()>,
+    running: Mutex<Option<Process>>,
 }
 
 impl Broker {
@@ -70,14 +64,34 @@ impl Broker {
     /// # Panics
     /// As [`Self::shared`].
     pub fn start() -> Self {
-        Self::try_start().unwrap_or_else(|error| panic!("no Apache Kafka {VERSION} to test on: {error:#}"))
+        Self::with("")
     }
 
-    fn try_start() -> Result<Self> {
+    /// A broker with more lines in its `server.properties`, or other ones: of two for the same property the later holds.
+    /// `{port}` and `{controller_port}` in them are those that it got.
+    ///
+    /// # Panics
+    /// As [`Self::shared`].
+    pub fn with(properties: &str) -> Self {
+        Self::try_start(None, properties)
+            .unwrap_or_else(|error| panic!("no Apache Kafka {VERSION} to test on: {error:#}"))
+    }
+
+    /// A broker that tells its clients to come to another port: to a proxy's, which leads to [`Self::port`].
+    ///
+    /// # Errors
+    /// Where it cannot be had, with what is missing.
+    pub fn behind(proxy_port: u16) -> Result<Self> {
+        Self::try_start(Some(proxy_port), "")
+    }
+
+    fn try_start(advertised_port: Option<u16>, more: &str) -> Result<Self> {
         let libraries = install()?;
         let folder = new_folder()?;
         let (port, controller_port) = (free_port()?, free_port()?);
-        fs::write(folder.join("server.properties"), properties(&folder, port, controller_port))?;
+        let properties = properties(&folder, port, advertised_port.unwrap_or(port), controller_port);
+        let more = more.replace("{port}", &port.to_string()).replace("{controller_port}", &controller_port.to_string());
+        fs::write(folder.join("server.properties"), properties + &more)?;
         format_data(&libraries, &folder)?;
         let broker = Self { folder, port, running: Mutex::new(None) };
         broker.resume()?;
@@ -89,6 +103,27 @@ impl Broker {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What one of Kafka's own tools prints, asked about this broker.
+    ///
+    /// # Panics
+    /// Where it fails, with what it says.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> String {
+        let libraries = install().expect("it was there for the broker");
+        let output = java(&libraries, &self.folder, class)
+            .args(["--bootstrap-server", &self.bootstrap_servers()])
+            .args(arguments)
+            .output()
+            .expect("java was there for the broker");
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success(), "{class} failed: {said}");
+        said
+    }
+
     /// Kills it, as a machine does that loses its power; what it has on disk stays.
     ///
     /// # Panics
@@ -96,9 +131,7 @@ impl Broker {
     pub fn kill(&self) {
         let running = self.running.lock().expect("no test panicked inside").take();
         if let Some(running) = running {
-            // It may have ended by itself.
-            let _ = rustix::process::kill_process(running.pid, Signal::KILL);
-            running.waiter.join().expect("the waiting thread does not panic");
+            running.kill();
         }
     }
 
@@ -125,7 +158,7 @@ impl Broker {
                 return Ok(());
             }
             let has_ended = match &*self.running.lock().expect("no test panicked inside") {
-                Some(running) => running.waiter.is_finished(),
+                Some(running) => running.has_ended(),
                 None => true,
             };
             if has_ended || Instant::now() > deadline {
@@ -198,13 +231,6 @@ fn require(program: &str, package: &str, argument: &str) -> Result<()> {
     }
 }
 
-fn cache_folder() -> Result<PathBuf> {
-    let of_user = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let of_home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    let folder = of_user.or_else(of_home).context("neither XDG_CACHE_HOME nor HOME is set")?;
-    Ok(folder.join("frameline"))
-}
-
 /// A folder for data, named by this process. What earlier processes left, which died with their shared broker,
 /// is removed.
 fn new_folder() -> Result<PathBuf> {
@@ -228,14 +254,14 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-fn properties(folder: &Path, port: u16, controller_port: u16) -> String {
+fn properties(folder: &Path, port: u16, advertised_port: u16, controller_port: u16) -> String {
     let data = folder.join("data");
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised_port},CONTROLLER://127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={data}
@@ -280,27 +306,10 @@ fn format_data(libraries: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Starts the process from a thread that lives as long as it: the kernel kills a child with the thread that
-/// started it, and the threads of tests come and go.
-fn spawn(libraries: &Path, folder: &Path) -> Result<Running> {
+fn spawn(libraries: &Path, folder: &Path) -> Result<Process> {
     let mut output = File::options().create(true).append(true).open(folder.join("output.log"))?;
     writeln!(output, "--- start")?;
     let mut command = java(libraries, folder, "kafka.Kafka");
     command.arg("server.properties").stdout(output.try_clone()?).stderr(output);
-    let dies_with_parent = || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?);
-    // SAFETY: one system call, which allocates nothing and takes no lock.
-    unsafe { command.pre_exec(dies_with_parent) };
-    let (sender, receiver) = mpsc::channel();
-    let waiter = std::thread::Builder::new().name("kafka-broker".to_owned()).spawn(move || match command.spawn() {
-        Ok(mut child) => {
-            let _ = sender.send(Ok(child.id()));
-            let _ = child.wait();
-        }
-        Err(error) => {
-            let _ = sender.send(Err(error));
-        }
-    })?;
-    let pid = receiver.recv()??;
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process has a positive id")?;
-    Ok(Running { pid, waiter })
+    Ok(Process::start(command)?.0)
 }

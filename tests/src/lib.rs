@@ -2,4 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod apicurio;
+pub mod content;
+pub mod disk;
 pub mod kafka;
+pub mod proxy;
+pub mod qdrant;
+pub mod secured;
+pub mod server;
+pub mod tls;

@@ -6,6 +6,7 @@
 //! jobs.db     files, jobs and what is still to be sent
 //! vectors.db  the index
 //! blobs/      scenes, thumbnails, long texts
+//! backups/    where stages were before they were put back
 //! serving/    one lock a stage; whoever runs the stage holds it and says there who it is
 //! ```
 //!
@@ -88,6 +89,11 @@ impl DataDir {
         self.root.join("blobs")
     }
 
+    /// Where stages were before they were put back; made when it is first needed.
+    pub(crate) fn backups(&self) -> PathBuf {
+        self.root.join("backups")
+    }
+
     /// Whether everything was made once. A complete directory that has lost one of `stores` is refused: made
     /// anew it would be empty, and the others would take its contents for done.
     pub(crate) fn is_complete(&self, stores: &[PathBuf]) -> Result<bool> {
@@ -107,7 +113,11 @@ impl DataDir {
         if let Some(missing) = stores.iter().find(|store| !store.exists()) {
             let message =
                 format!("the data directory {} is damaged: {} is missing", self.root.display(), name(missing));
-            let help = "put its backup back, or move the directory away and add the files again";
+            let help = if *missing == self.vectors() {
+                "put its backup back, or let `frameline vectors rebuild --execute` make it anew"
+            } else {
+                "put its backup back, or move the directory away and add the files again"
+            };
             bail!(Refusal::new(message, help));
         }
         Ok(true)

@@ -63,7 +63,7 @@ async fn the_end_of_a_file_removes_what_an_older_revision_left() {
     let (_folder, vectors, stage) = index().await;
     let first = vec![unit("a.md", 0, 1), unit("a.md", 1, 1), end("a.md", 1, false), unit("b.md", 0, 1)];
     assert_eq!(told(&stage.process(first).await), ["+"; 4]);
-    assert_eq!(vectors.counts().await.unwrap(), Counts { files: 2, frames: 0, passages: 3 });
+    assert_eq!(vectors.counts().await.unwrap(), Counts { frames: 0, passages: 3 });
     let second = vec![unit("a.md", 0, 2), end("a.md", 2, false), end("b.md", 2, true)];
     assert_eq!(told(&stage.process(second).await), ["+"; 3]);
     let dump = vectors.dump().await.unwrap();
@@ -88,42 +88,55 @@ async fn a_unit_that_is_refused_fails_alone_and_for_good() {
     let outcomes = stage.process(batch).await;
     assert_eq!(told(&outcomes), ["+", "refused", "+", "+"]);
     assert!(matches!(&outcomes[1], Outcome::Fail(failure) if failure.class == Class::Permanent));
-    assert_eq!(vectors.counts().await.unwrap().files, 2);
+    assert_eq!(vectors.counts().await.unwrap().passages, 2);
 }
 
-struct Down;
-
-fn down<T>() -> Result<T, VectorsError> {
-    Err(VectorsError::Unavailable("its disk is full".to_owned()))
-}
+/// An index that does nothing but fail so.
+struct Failing(VectorsError);
 
 #[async_trait]
-impl Vectors for Down {
+impl Vectors for Failing {
     async fn upsert(&self, _: &[Embedding]) -> Result<(), VectorsError> {
-        down()
+        Err(self.0.clone())
     }
     async fn finish(&self, _: &[(Uuid, Floor)]) -> Result<u64, VectorsError> {
-        down()
+        Err(self.0.clone())
+    }
+    async fn floors(&self, _: &[Uuid]) -> Result<Vec<Option<Floor>>, VectorsError> {
+        Err(self.0.clone())
     }
     async fn search(&self, _: &Query) -> Result<Vec<Hit>, VectorsError> {
-        down()
+        Err(self.0.clone())
     }
     async fn counts(&self) -> Result<Counts, VectorsError> {
-        down()
+        Err(self.0.clone())
     }
     async fn dump(&self) -> Result<Vec<Stored>, VectorsError> {
-        down()
+        Err(self.0.clone())
     }
 }
 
 #[tokio::test]
-async fn an_index_that_is_down_pauses_the_stage() {
-    let stage = Index::new(Arc::new(Down));
-    let outcomes = stage.process(vec![unit("a.md", 0, 1), end("a.md", 1, false)]).await;
-    assert_eq!(told(&outcomes), ["vectors"; 2]);
-    for outcome in &outcomes {
-        let Outcome::Fail(failure) = outcome else { panic!("{outcome:?}") };
-        assert_eq!(failure.class, Class::Unavailable);
-        assert!(failure.error.contains("its disk is full"));
+async fn an_index_that_is_down_pauses_the_stage_and_a_busy_one_slows_it() {
+    for (error, class) in [
+        (VectorsError::Unavailable("its disk is full".to_owned()), Class::Unavailable),
+        (VectorsError::Busy("its disk is full".to_owned()), Class::Busy),
+    ] {
+        let stage = Index::new(Arc::new(Failing(error)));
+        let outcomes = stage.process(vec![unit("a.md", 0, 1), end("a.md", 1, false)]).await;
+        assert_eq!(told(&outcomes), ["vectors"; 2]);
+        for outcome in &outcomes {
+            let Outcome::Fail(failure) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(failure.class, class);
+            assert!(failure.error.contains("its disk is full"));
+        }
     }
+}
+
+#[tokio::test]
+async fn a_unit_by_other_models_is_skipped_with_the_way_to_an_index_by_them() {
+    let stage = Index::new(Arc::new(Failing(VectorsError::OtherModel("the unit is by another model".to_owned()))));
+    let outcomes = stage.process(vec![unit("a.md", 0, 1)]).await;
+    let [Outcome::Skip(reason)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    assert!(reason.code == "other_model" && reason.text.contains("another model"), "{reason:?}");
 }

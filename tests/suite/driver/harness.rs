@@ -135,7 +135,7 @@ pub(super) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> b
 }
 
 /// Does what its records say: the value's first word is `ok`, `skip`, `permanent`, `transient` (fails twice, then
-/// goes through), `panic`, `hold` (waits until the gate is opened), `large` (an output that no topic takes).
+/// goes through), `busy` (is pushed back more often than a record has attempts), `panic`, `hold` (waits until the gate is opened), `large` (an output that no topic takes).
 pub(super) struct Obedient {
     world: World,
     failures: Mutex<HashMap<String, u32>>,
@@ -190,6 +190,12 @@ impl Obedient {
                 let count = failures.entry(value.clone()).or_default();
                 *count += 1;
                 if *count > 2 { pass() } else { Outcome::Fail(Failure::transient("told", "not yet")) }
+            }
+            "busy" => {
+                let mut failures = self.failures.lock().unwrap();
+                let count = failures.entry(value.clone()).or_default();
+                *count += 1;
+                if *count > 12 { pass() } else { Outcome::Fail(Failure::busy("told", "too much to do")) }
             }
             "hold" => {
                 let opened = self.gate.notified();
@@ -261,8 +267,11 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start<S: Stage>(world: &World, stage: Arc<S>, settings: StageSettings, instance: &str) -> Self {
+        Self::run(world, stage, Plan::new(settings, instance))
+    }
+
+    pub(super) fn run<S: Stage>(world: &World, stage: Arc<S>, plan: Plan) -> Self {
         let (status, stop) = (Status::new(world.stage), CancellationToken::new());
-        let plan = Plan::new(settings, instance);
         let task = tokio::spawn(run(stage, Arc::clone(&world.log), plan, status.clone(), stop.clone()));
         Self { status, stop, task }
     }

@@ -2,7 +2,9 @@
 
 mod harness;
 mod promises;
+mod replicas;
 mod sharing;
+mod signs;
 
 use std::sync::Arc;
 
@@ -49,6 +51,7 @@ on_both_logs! {
     promises::every_record_ends_once_in_the_order_of_its_key,
     promises::a_slow_record_holds_back_itself_alone,
     promises::a_dependency_that_is_down_pauses_the_stage_and_costs_nothing,
+    promises::push_back_holds_its_key_back_and_neither_pauses_the_stage_nor_ends_in_a_dead_letter,
     promises::too_many_dead_letters_in_a_row_stop_the_intake,
     promises::a_record_that_breaks_the_stage_is_found_and_its_neighbours_go_through,
     promises::bytes_that_are_no_record_go_to_the_dead_letters_as_they_are,
@@ -56,6 +59,10 @@ on_both_logs! {
     promises::every_hop_carries_trace_origin_and_job,
     promises::intake_stops_when_enough_is_in_hand,
     promises::batches_fill_up_to_their_size,
+    signs::every_try_is_a_span_and_batches_only_link_to_them,
+    signs::a_stage_is_ready_once_it_is_warm_and_in_its_group_also_without_partitions,
+    signs::the_oldest_record_in_hand_ages_until_it_is_committed,
+    signs::a_loop_that_stands_still_is_noticed_and_one_that_goes_on_again_too,
     sharing::killed_at_any_moment_nothing_is_lost_or_doubled,
     sharing::a_stop_drains_and_commits,
     sharing::a_second_member_takes_its_share_and_nothing_is_doubled,

@@ -79,6 +79,21 @@ pub(super) async fn a_dependency_that_is_down_pauses_the_stage_and_costs_nothing
     assert_eq!(world.read(world.output).await.len(), 40);
 }
 
+pub(super) async fn push_back_holds_its_key_back_and_neither_pauses_the_stage_nor_ends_in_a_dead_letter(log: Arc<dyn Log>) {
+    let world = World::new(log, 2).await;
+    world.feed([("a".to_owned(), "busy 0".to_owned()), ("a".to_owned(), "ok behind".to_owned())]).await;
+    world.feed((0..20).map(|index| (format!("key-{index}"), format!("ok {index}")))).await;
+    let stage = Obedient::new(&world);
+    let running = Running::start(&world, Arc::clone(&stage), settings(), "one");
+    wait_until("it was pushed back", async || stage.times_started("busy 0") > 1).await;
+    assert_eq!(running.state(), State::Running);
+    world.wait_for_no_lag().await;
+    running.stop().await.unwrap();
+    assert_eq!(world.dead_letters().await.len(), 0);
+    assert_eq!(world.values_by_key(world.output).await["a"], ["busy 0", "ok behind"]);
+    assert_eq!(world.read(world.output).await.len(), 22);
+}
+
 pub(super) async fn too_many_dead_letters_in_a_row_stop_the_intake(log: Arc<dyn Log>) {
     let world = World::new(log, 1).await;
     world.feed((0..50).map(|index| ("same".to_owned(), format!("permanent {index}")))).await;

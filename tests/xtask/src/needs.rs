@@ -18,7 +18,7 @@ struct Need {
     is_met: fn() -> bool,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 7] = [
     Need {
         name: "a C compiler",
         why: "OpenSSL, librdkafka and SQLite are built from source",
@@ -38,6 +38,12 @@ const NEEDS: [Need; 5] = [
         is_met: || runs("perl", "--version"),
     },
     Need {
+        name: "OpenSSL's program",
+        why: "it makes the certificates of brokers with TLS",
+        packages: &["openssl"],
+        is_met: || runs("openssl", "version"),
+    },
+    Need {
         name: "Java 17 or newer",
         why: "Apache Kafka runs on it",
         packages: &["default-jre-headless"],
@@ -45,9 +51,15 @@ const NEEDS: [Need; 5] = [
     },
     Need {
         name: "Maven",
-        why: "Apache Kafka is fetched by it",
+        why: "Apache Kafka and the schema registry are fetched by it",
         packages: &["maven"],
         is_met: || runs("mvn", "--version"),
+    },
+    Need {
+        name: "Python 3 with venv and pip",
+        why: "Qdrant's engine is fetched by it, and runs in it",
+        packages: &["python3-venv"],
+        is_met: python_makes_environments,
     },
 ];
 
@@ -105,6 +117,13 @@ fn is_root() -> bool {
 fn runs(program: &str, argument: &str) -> bool {
     let mut command = Command::new(program);
     command.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Debian has Python without the part that makes environments.
+fn python_makes_environments() -> bool {
+    let mut command = Command::new("python3");
+    command.args(["-c", "import ensurepip, venv"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 

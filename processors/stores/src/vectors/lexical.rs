@@ -77,9 +77,9 @@ pub fn terms(query: &str) -> Vec<Term> {
     terms
 }
 
-/// Which of the terms a text has.
-pub fn found(terms: &[Term], text_tokens: &[String]) -> Vec<bool> {
-    terms.iter().map(|term| text_tokens.windows(term.tokens.len()).any(|window| term.matches(window))).collect()
+/// Whether a token is a character that stands alone, of a script without spaces or a sign.
+pub(super) fn is_alone(token: &str) -> bool {
+    token.chars().next().is_some_and(|first| class_of(first) == Class::Alone)
 }
 
 /// About `length` characters of a text, on one line, around the first place where a term begins, else its first.
@@ -102,6 +102,11 @@ pub fn snippet(text: &str, terms: &[Term], length: usize) -> String {
 }
 
 impl Term {
+    /// In how many places a text has it.
+    pub fn count(&self, text_tokens: &[String]) -> usize {
+        text_tokens.windows(self.tokens.len().max(1)).filter(|window| self.matches(window)).count()
+    }
+
     fn matches(&self, window: &[String]) -> bool {
         let Some((last, others)) = self.tokens.split_last() else { return false };
         let Some((last_found, others_found)) = window.split_last() else { return false };
@@ -294,6 +299,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn found(terms: &[Term], text_tokens: &[String]) -> Vec<bool> {
+        terms.iter().map(|term| term.count(text_tokens) > 0).collect()
+    }
 
     fn all_found(query: &str, text: &str) -> bool {
         let terms = terms(query);

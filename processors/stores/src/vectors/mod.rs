@@ -8,28 +8,36 @@
 //! Search is hybrid. An adapter finds candidates by words, by text vector, by picture vector and by exact name;
 //! [`fuse`] ranks what speaks for them, in one place for every adapter.
 
+mod error;
 mod fuse;
 pub mod lexical;
+pub mod qdrant;
+mod rank;
 pub mod sqlite;
 
 use async_trait::async_trait;
-use frameline_schemas::{Embedding, Kind};
-use thiserror::Error;
+use frameline_schemas::{Embedding, Kind, Vector};
 use uuid::Uuid;
 
+pub use error::VectorsError;
 pub use fuse::{Evidence, Lexical, Ranked, fuse};
+pub use qdrant::QdrantVectors;
 pub use sqlite::SqliteVectors;
 
 /// A vector index.
 #[async_trait]
 pub trait Vectors: Send + Sync + 'static {
-    /// Writes units, in this order, all or none. A unit that is here in a newer revision stays as it is; one
-    /// below its file's floor is not taken. The same revision again replaces itself.
+    /// Writes units, in this order. A unit that is here in a newer revision stays as it is; one below its file's
+    /// floor is not taken. The same revision again replaces itself. Where one of them is refused, none is written;
+    /// after any other error some may be, and the same call again writes them all.
     async fn upsert(&self, points: &[Embedding]) -> Result<(), VectorsError>;
 
-    /// Everything of these files' revisions has arrived: raises their floors, all or none, and says how many units
-    /// fell below them.
+    /// Everything of these files' revisions has arrived: raises their floors, and says how many units fell below
+    /// them. After an error the same call again raises them all.
     async fn finish(&self, ends: &[(Uuid, Floor)]) -> Result<u64, VectorsError>;
+
+    /// The floor of each of these files; `None` for one of which no end has arrived.
+    async fn floors(&self, files: &[Uuid]) -> Result<Vec<Option<Floor>>, VectorsError>;
 
     /// The best hits, best first, at most `query.limit`.
     async fn search(&self, query: &Query) -> Result<Vec<Hit>, VectorsError>;
@@ -128,8 +136,6 @@ impl Why {
 /// How much there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Files with at least one unit.
-    pub files: u64,
     /// Frames.
     pub frames: u64,
     /// Passages.
@@ -143,37 +149,49 @@ pub struct Stored {
     pub unit_id: Uuid,
     /// Its revision.
     pub revision: i64,
-    /// Of all else that is stored: see [`digest`].
+    /// Of all else that is stored; of the vectors their models only.
     pub digest: String,
+}
+
+/// A unit as a [dump](Vectors::dump) has it.
+pub fn stored(point: &Embedding) -> Stored {
+    Stored { unit_id: point.unit_id, revision: point.head.revision, digest: digest(point) }
 }
 
 /// BLAKE3, in hexadecimal, of what a unit is and by which models it has vectors. The vectors' values are left out:
 /// the same text embedded in another batch differs in the last bits.
-pub fn digest(point: &Embedding) -> String {
+fn digest(point: &Embedding) -> String {
     let Embedding { head, unit_id, content, thumbnail, text_vector, image_vector } = point;
     let models = [text_vector, image_vector].map(|vector| vector.as_ref().map(|vector| vector.model.as_str()));
     let told = format!("{:?}", (&head.tenant, head.file_id, &head.file_name, unit_id, content, thumbnail, models));
     blake3::hash(told.as_bytes()).to_hex().to_string()
 }
 
-/// Why the index did not do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum VectorsError {
-    /// It cannot be reached or written just now; try again.
-    #[error("the vector index is unavailable: {0}")]
-    Unavailable(String),
-    /// It is damaged, and goes on being so until somebody acts.
-    #[error(
-        "the vector index {path} is damaged ({reason}); put a backup of its whole folder back, or stop frameline, move \
-         the folder away, and add the files again: what lies beside the index takes its contents for done"
-    )]
-    Damaged {
-        /// Where it lies.
-        path: String,
-        /// What was found.
-        reason: String,
-    },
-    /// It will never be done as asked.
-    #[error("{0}")]
-    Refused(String),
+/// Refuses a unit that can never be written.
+fn check_point(point: &Embedding) -> Result<(), VectorsError> {
+    let sides = [("text", &point.text_vector, TEXT_DIMENSIONS), ("image", &point.image_vector, IMAGE_DIMENSIONS)];
+    for (side, vector, dimensions) in sides {
+        let Some(Vector { model, values }) = vector else { continue };
+        if values.len() != dimensions {
+            return Err(VectorsError::Refused(format!(
+                "unit {}: its {side} vector by {model} has {} dimensions, the index has {dimensions}",
+                point.unit_id,
+                values.len()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a query that no unit can be compared with.
+fn check_query(query: &Query) -> Result<(), VectorsError> {
+    let sides = [("text", &query.text_vector, TEXT_DIMENSIONS), ("image", &query.image_vector, IMAGE_DIMENSIONS)];
+    for (side, vector, dimensions) in sides {
+        if let Some(found) = vector.as_ref().map(Vec::len).filter(|found| *found != dimensions) {
+            return Err(VectorsError::Refused(format!(
+                "the query's {side} vector has {found} dimensions, the index has {dimensions}"
+            )));
+        }
+    }
+    Ok(())
 }

@@ -22,8 +22,9 @@ use frameline_sqlite::Transaction;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use uuid::Uuid;
 
-use super::{Counts, Floor, Hit, Query, Stored, Vectors, VectorsError, digest};
+use super::{Counts, Floor, Hit, Query, Stored, Vectors, VectorsError, check_point, check_query, stored};
 use error::Place;
+use write::Rules;
 
 /// The schema, step by step; a released step is never changed.
 const MIGRATIONS: [&str; 2] = [include_str!("0001_units.sql"), include_str!("0002_blocks.sql")];
@@ -38,6 +39,7 @@ pub struct SqliteVectors {
     /// One connection: writers of this process stand in line here instead of trying for the file's lock.
     writer: SqlitePool,
     place: Place,
+    rules: Rules,
 }
 
 impl SqliteVectors {
@@ -48,7 +50,7 @@ impl SqliteVectors {
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.clone());
         let writer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
         let place = Place(Arc::from(path.display().to_string()));
-        let vectors = Self { readers, writer, place };
+        let vectors = Self { readers, writer, place, rules: Rules::Kept };
         let version = frameline_sqlite::migrate(&vectors.writer, &MIGRATIONS)
             .await
             .map_err(|error| vectors.place.error(&error))?;
@@ -62,6 +64,11 @@ impl SqliteVectors {
         Ok(vectors)
     }
 
+    /// The same without the revision rules: for the fault harness, which has to notice.
+    pub fn without_revision_rules(self) -> Self {
+        Self { rules: Rules::Ignored, ..self }
+    }
+
     /// Closes it in order. Without this nothing is lost either.
     pub async fn close(&self) {
         self.writer.close().await;
@@ -72,11 +79,11 @@ impl SqliteVectors {
 #[async_trait]
 impl Vectors for SqliteVectors {
     async fn upsert(&self, points: &[Embedding]) -> Result<(), VectorsError> {
-        points.iter().try_for_each(write::check)?;
+        points.iter().try_for_each(check_point)?;
         let all = async {
             let mut transaction = Transaction::begin(&self.writer).await?;
             for point in points {
-                write::upsert(&mut transaction, point).await?;
+                write::upsert(&mut transaction, point, self.rules).await?;
             }
             transaction.commit().await
         };
@@ -96,8 +103,12 @@ impl Vectors for SqliteVectors {
         all.await.map_err(|error| self.place.error(&error))
     }
 
+    async fn floors(&self, files: &[Uuid]) -> Result<Vec<Option<Floor>>, VectorsError> {
+        rows::floors(&self.readers, files).await.map_err(|error| self.place.error(&error))
+    }
+
     async fn search(&self, query: &Query) -> Result<Vec<Hit>, VectorsError> {
-        search::check(query)?;
+        check_query(query)?;
         search::search(&self.readers, query).await.map_err(|error| self.place.error(&error))
     }
 
@@ -107,8 +118,6 @@ impl Vectors for SqliteVectors {
 
     async fn dump(&self) -> Result<Vec<Stored>, VectorsError> {
         let points = rows::all(&self.readers).await.map_err(|error| self.place.error(&error))?;
-        let stored =
-            |point: Embedding| Stored { unit_id: point.unit_id, revision: point.head.revision, digest: digest(&point) };
-        Ok(points.into_iter().map(stored).collect())
+        Ok(points.iter().map(stored).collect())
     }
 }

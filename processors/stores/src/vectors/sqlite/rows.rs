@@ -5,7 +5,7 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
-use crate::vectors::Counts;
+use crate::vectors::{Counts, Floor};
 
 /// All units in the order of their ids; of their vectors the models, without the values.
 pub(super) async fn all(pool: &SqlitePool) -> sqlx::Result<Vec<Embedding>> {
@@ -23,11 +23,24 @@ pub(super) async fn of_ids(connection: &mut SqliteConnection, ids: &[i64]) -> sq
     rows.iter().map(|row| Ok((row.try_get("id")?, point_of(row)?))).collect()
 }
 
+/// The floors of these files, in their order.
+pub(super) async fn floors(pool: &SqlitePool, files: &[Uuid]) -> sqlx::Result<Vec<Option<Floor>>> {
+    let hex: Vec<String> = files.iter().map(|file_id| format!("{:X}", file_id.simple())).collect();
+    let hex = serde_json::to_string(&hex).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let rows: Vec<(Option<i64>,)> = sqlx::query_as(
+        "select floors.revision from json_each(?) as asked left join floors on floors.file_id = unhex(asked.value)
+         order by asked.key",
+    )
+    .bind(hex)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|(revision,)| revision.map(Floor)).collect())
+}
+
 pub(super) async fn counts(pool: &SqlitePool) -> sqlx::Result<Counts> {
-    let sql = "select count(distinct file_id), count(*) filter (where kind = 0), count(*) filter (where kind = 1)
-        from units";
-    let (files, frames, passages): (i64, i64, i64) = sqlx::query_as(sql).fetch_one(pool).await?;
-    Ok(Counts { files: files.unsigned_abs(), frames: frames.unsigned_abs(), passages: passages.unsigned_abs() })
+    let sql = "select count(*) filter (where kind = 0), count(*) filter (where kind = 1) from units";
+    let (frames, passages): (i64, i64) = sqlx::query_as(sql).fetch_one(pool).await?;
+    Ok(Counts { frames: frames.unsigned_abs(), passages: passages.unsigned_abs() })
 }
 
 fn point_of(row: &SqliteRow) -> sqlx::Result<Embedding> {

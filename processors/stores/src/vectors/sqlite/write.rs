@@ -1,37 +1,30 @@
 //! Writing: what the revision rules let through goes into the units, the words and the vectors together.
 
-use frameline_schemas::{Embedding, Kind, Vector};
+use frameline_schemas::{Embedding, Kind};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::side::Side;
-use crate::vectors::{Floor, IMAGE_DIMENSIONS, TEXT_DIMENSIONS, VectorsError, lexical};
+use crate::vectors::{Floor, lexical, rank};
 
-/// Refuses a unit that can never be written.
-pub(super) fn check(point: &Embedding) -> Result<(), VectorsError> {
-    let sides = [("text", &point.text_vector, TEXT_DIMENSIONS), ("image", &point.image_vector, IMAGE_DIMENSIONS)];
-    for (side, vector, dimensions) in sides {
-        let Some(Vector { model, values }) = vector else { continue };
-        if values.len() != dimensions {
-            return Err(VectorsError::Refused(format!(
-                "unit {}: its {side} vector by {model} has {} dimensions, the index has {dimensions}",
-                point.unit_id,
-                values.len()
-            )));
-        }
-    }
-    Ok(())
+/// Whether the revision rules hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// As the port promises.
+    Kept,
+    /// An older revision overwrites a newer one: for the fault harness.
+    Ignored,
 }
 
 /// Writes a unit, unless a newer revision of it is there or its file's floor is above it.
-pub(super) async fn upsert(connection: &mut SqliteConnection, point: &Embedding) -> sqlx::Result<()> {
-    let Some(id) = upsert_unit(connection, point).await? else { return Ok(()) };
+pub(super) async fn upsert(connection: &mut SqliteConnection, point: &Embedding, rules: Rules) -> sqlx::Result<()> {
+    let Some(id) = upsert_unit(connection, point, rules).await? else { return Ok(()) };
     let Embedding { head, content, .. } = point;
     let joined = |text: &str| lexical::tokens(text).join(" ");
     sqlx::query("insert or replace into words (rowid, name, file, text) values (?, ?, ?, ?)")
         .bind(id)
         .bind(joined(&content.name))
-        .bind(joined(base_name(&head.file_name)))
+        .bind(joined(rank::base_name(&head.file_name)))
         .bind(joined(&content.text))
         .execute(&mut *connection)
         .await?;
@@ -39,7 +32,11 @@ pub(super) async fn upsert(connection: &mut SqliteConnection, point: &Embedding)
     Side::Pictures.write(connection, id, &head.tenant, point.image_vector.as_ref()).await
 }
 
-async fn upsert_unit(connection: &mut SqliteConnection, point: &Embedding) -> sqlx::Result<Option<i64>> {
+async fn upsert_unit(
+    connection: &mut SqliteConnection,
+    point: &Embedding,
+    rules: Rules,
+) -> sqlx::Result<Option<i64>> {
     const SQL: &str = "
         insert into units (
             unit_id, tenant, file_id, revision, file_name, kind, ordinal, page, name, width_px, height_px,
@@ -47,7 +44,7 @@ async fn upsert_unit(connection: &mut SqliteConnection, point: &Embedding) -> sq
             name_key, file_key, stem_key, text_uri, text
         )
         select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22
-        where not exists (select 1 from floors where file_id = ?3 and revision > ?4)
+        where ?23 or not exists (select 1 from floors where file_id = ?3 and revision > ?4)
         on conflict (unit_id) do update set
             tenant = excluded.tenant, file_id = excluded.file_id, revision = excluded.revision,
             file_name = excluded.file_name, kind = excluded.kind, ordinal = excluded.ordinal, page = excluded.page,
@@ -57,11 +54,11 @@ async fn upsert_unit(connection: &mut SqliteConnection, point: &Embedding) -> sq
             text_model = excluded.text_model, image_model = excluded.image_model, name_key = excluded.name_key,
             file_key = excluded.file_key, stem_key = excluded.stem_key, text_uri = excluded.text_uri,
             text = excluded.text
-        where excluded.revision >= units.revision
+        where ?23 or excluded.revision >= units.revision
         returning id";
     let Embedding { head, unit_id, content, thumbnail, text_vector, image_vector } = point;
     let thumbnail = thumbnail.as_ref();
-    let file = base_name(&head.file_name);
+    let [name_key, file_key, stem_key] = rank::keys(point);
     let written: Option<(i64,)> = sqlx::query_as(SQL)
         .bind(unit_id.as_bytes().as_slice())
         .bind(&head.tenant)
@@ -80,11 +77,12 @@ async fn upsert_unit(connection: &mut SqliteConnection, point: &Embedding) -> sq
         .bind(thumbnail.map(|picture| picture.height_px))
         .bind(text_vector.as_ref().map(|vector| &vector.model))
         .bind(image_vector.as_ref().map(|vector| &vector.model))
-        .bind(lexical::key(&content.name))
-        .bind(lexical::key(file))
-        .bind(lexical::key(stem(file)))
+        .bind(name_key)
+        .bind(file_key)
+        .bind(stem_key)
         .bind(&content.text_uri)
         .bind(&content.text)
+        .bind(rules == Rules::Ignored)
         .fetch_optional(connection)
         .await?;
     Ok(written.map(|(id,)| id))
@@ -99,10 +97,10 @@ pub(super) async fn raise_floor(connection: &mut SqliteConnection, file_id: Uuid
     sqlx::query(RAISE).bind(file).bind(floor.revision()).execute(&mut *connection).await?;
     let below: Vec<(i64, String)> =
         sqlx::query_as("delete from units where file_id = ? and revision < ? returning id, tenant")
-            .bind(file)
-            .bind(floor.revision())
-            .fetch_all(&mut *connection)
-            .await?;
+        .bind(file)
+        .bind(floor.revision())
+        .fetch_all(&mut *connection)
+        .await?;
     for (id, tenant) in &below {
         sqlx::query("delete from words where rowid = ?").bind(id).execute(&mut *connection).await?;
         Side::Texts.delete(connection, *id, tenant).await?;
@@ -116,13 +114,4 @@ pub(super) fn code_of(kind: Kind) -> i64 {
         Kind::Frame => 0,
         Kind::Passage => 1,
     }
-}
-
-/// The last part of a path; names of other systems' files have backslashes.
-fn base_name(path: &str) -> &str {
-    path.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(path)
-}
-
-fn stem(file: &str) -> &str {
-    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }

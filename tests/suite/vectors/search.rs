@@ -3,7 +3,7 @@
 use frameline_schemas::{Embedding, Kind};
 use frameline_stores::vectors::{Floor, Hit, Query, Vectors, Why};
 
-use crate::points::{at_revision, by_meaning, by_picture, by_words, frame, with_picture, with_text};
+use crate::vectors::points::{at_revision, by_meaning, by_picture, by_words, frame, with_picture, with_text};
 
 async fn hits(vectors: &dyn Vectors, query: &Query) -> Vec<Hit> {
     vectors.search(query).await.unwrap()

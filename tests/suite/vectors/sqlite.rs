@@ -3,8 +3,34 @@
 use std::fs;
 
 use frameline_stores::vectors::{SqliteVectors, Vectors, VectorsError};
+use tempfile::TempDir;
 
-use crate::points::{by_words, frame};
+use crate::vectors::points::{by_words, frame};
+
+/// A file of the test's own.
+pub(super) struct Side {
+    vectors: SqliteVectors,
+    _folder: TempDir,
+}
+
+impl Side {
+    /// Orders that are tried.
+    pub(super) const CASES: u32 = 60;
+}
+
+impl super::Side for Side {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let vectors = SqliteVectors::open(&folder.path().join("vectors.db")).await.unwrap();
+        Self { vectors, _folder: folder }
+    }
+
+    fn vectors(&self) -> &dyn Vectors {
+        &self.vectors
+    }
+
+    async fn close(self) {}
+}
 
 #[tokio::test]
 async fn two_that_have_the_file_open_see_each_others_units() {
@@ -53,7 +79,7 @@ async fn a_file_that_is_no_index_is_refused_by_name_with_what_to_do() {
     let error = SqliteVectors::open(&path).await.unwrap_err();
     assert!(matches!(error, VectorsError::Damaged { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains(path.to_str().unwrap()) && text.contains("move the folder away"), "{text}");
+    assert!(text.contains(path.to_str().unwrap()) && text.contains("vectors rebuild"), "{text}");
 }
 
 #[tokio::test]

@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 
 use frameline_schemas::{Embedding, Vector};
-use frameline_stores::vectors::{Counts, Floor, Stored, Vectors, VectorsError, digest};
+use frameline_stores::vectors::{Counts, Floor, Stored, Vectors, VectorsError};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use uuid::Uuid;
 
-use crate::Side;
-use crate::points::{at_revision, by_words, frame, with_text};
+use crate::vectors::Side;
+use crate::vectors::points::{at_revision, by_words, frame, with_text};
 
 fn stored<'a>(points: impl IntoIterator<Item = &'a Embedding>) -> Vec<Stored> {
-    let stored =
-        |point: &Embedding| Stored { unit_id: point.unit_id, revision: point.head.revision, digest: digest(point) };
-    let mut all: Vec<Stored> = points.into_iter().map(stored).collect();
+    let mut all: Vec<Stored> = points.into_iter().map(frameline_stores::vectors::stored).collect();
     all.sort();
     all
 }
@@ -96,9 +94,9 @@ pub(crate) async fn counts_are_of_what_is_there(vectors: &dyn Vectors) {
     passage.content.kind = frameline_schemas::Kind::Passage;
     let points = [frame("a.svg", 0, "Cart", ""), frame("a.svg", 1, "Map", ""), passage.clone()];
     vectors.upsert(&points).await.unwrap();
-    assert_eq!(vectors.counts().await.unwrap(), Counts { files: 2, frames: 2, passages: 1 });
+    assert_eq!(vectors.counts().await.unwrap(), Counts { frames: 2, passages: 1 });
     vectors.finish(&[(passage.head.file_id, Floor::after(2, true))]).await.unwrap();
-    assert_eq!(vectors.counts().await.unwrap(), Counts { files: 1, frames: 2, passages: 0 });
+    assert_eq!(vectors.counts().await.unwrap(), Counts { frames: 2, passages: 0 });
 }
 
 #[derive(Debug, Clone)]
@@ -146,19 +144,21 @@ fn newest(steps: &[Step]) -> Vec<Stored> {
     stored(units.values().filter(is_kept))
 }
 
-pub(crate) fn any_order_leads_to_the_newest_state<F: Future<Output = Side>>(side: fn() -> F) {
+pub(crate) fn any_order_leads_to_the_newest_state<S: Side>(cases: u32) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 60, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases, ..Config::default() });
     let run = |steps: Vec<Step>| {
         let dump = runtime.block_on(async {
-            let side = side().await;
+            let side = S::open().await;
             for step in &steps {
                 match step {
-                    Step::Upsert(points) => side.vectors.upsert(points).await.unwrap(),
-                    Step::Finish(file_id, floor) => _ = side.vectors.finish(&[(*file_id, *floor)]).await.unwrap(),
+                    Step::Upsert(points) => side.vectors().upsert(points).await.unwrap(),
+                    Step::Finish(file_id, floor) => _ = side.vectors().finish(&[(*file_id, *floor)]).await.unwrap(),
                 }
             }
-            side.vectors.dump().await.unwrap()
+            let dump = side.vectors().dump().await.unwrap();
+            side.close().await;
+            dump
         });
         prop_assert_eq!(dump, newest(&steps));
         Ok(())

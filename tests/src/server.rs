@@ -1,0 +1,75 @@
+//! A server beside the tests: a process that never outlives them.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal};
+
+/// A running process, and the thread that waits for it.
+pub struct Process {
+    pid: Pid,
+    waiter: JoinHandle<()>,
+}
+
+impl Process {
+    /// Starts it, and gives its standard output where that is piped.
+    ///
+    /// A thread that lives as long as it does so: the kernel kills a child with the thread that started it, and the
+    /// threads of tests come and go.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn start(mut command: Command) -> Result<(Self, Option<ChildStdout>)> {
+        let dies_with_parent = || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?);
+        // SAFETY: one system call, which allocates nothing and takes no lock.
+        unsafe { command.stdin(Stdio::null()).pre_exec(dies_with_parent) };
+        let (sender, receiver) = mpsc::channel();
+        let waiter = std::thread::Builder::new().name("server".to_owned()).spawn(move || match command.spawn() {
+            Ok(mut child) => {
+                let _ = sender.send(Ok((child.id(), child.stdout.take())));
+                let _ = child.wait();
+            }
+            Err(error) => {
+                let _ = sender.send(Err(error));
+            }
+        })?;
+        let (pid, output) = receiver.recv()??;
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process has a positive id")?;
+        Ok((Self { pid, waiter }, output))
+    }
+
+    /// Its id, to be signalled.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.waiter.is_finished()
+    }
+
+    /// Kills it, as a machine does that loses its power.
+    ///
+    /// # Panics
+    /// Where it cannot be waited for.
+    pub fn kill(self) {
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+        self.waiter.join().expect("the waiting thread does not panic");
+    }
+}
+
+/// Where what was fetched once for the tests is kept.
+///
+/// # Errors
+/// Where nothing says who the user is.
+pub fn cache_folder() -> Result<PathBuf> {
+    let of_user = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let of_home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let folder = of_user.or_else(of_home).context("neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(folder.join("frameline"))
+}
