@@ -5,7 +5,9 @@ mod copier;
 mod follower;
 mod groups;
 mod kafka;
+mod operate;
 mod reading;
+mod scanning;
 mod sqlite;
 
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use frameline_runtime::log::operate::Operate;
 use frameline_runtime::log::{Log, Membership, NewTopic};
 use frameline_runtime::{Headers, Output, Record, TopicPartition};
 
@@ -23,7 +26,12 @@ use follower::{PATIENCE, value_of};
 #[async_trait]
 trait Fixture: Send + Sync {
     /// A client of it; each call another one, as another process would have it.
-    async fn log(&self) -> Arc<dyn Log>;
+    async fn log(&self) -> Arc<dyn Log> {
+        self.operate().await
+    }
+
+    /// The same, as an operator has it.
+    async fn operate(&self) -> Arc<dyn Operate>;
 
     /// The shortest session timeout that it takes.
     fn session_timeout(&self) -> Duration;
@@ -62,6 +70,9 @@ macro_rules! contract {
             reading: the_records_of_a_commit_become_visible_together
             reading: an_append_is_written_as_a_whole_or_not_at_all
             reading: records_are_read_without_a_group
+            scanning: a_scan_gives_what_was_there_when_it_was_asked_for_and_nothing_else
+            scanning: a_scan_reads_a_part_of_a_partition
+            scanning: a_scan_is_read_in_pieces_and_may_be_left
             reading: the_end_of_a_partition_is_told_once_and_again_after_new_records
             reading: a_paused_partition_stops_and_goes_on_without_a_gap
             reading: a_slow_reader_keeps_its_partitions
@@ -70,9 +81,16 @@ macro_rules! contract {
             groups: positions_and_their_metadata_are_there_for_the_next_member
             groups: a_second_member_of_the_same_name_fences_the_first
             groups: a_revoked_partition_stays_until_it_is_let_go
+            groups: a_partition_that_stays_is_read_on_while_another_drains
             groups: a_commit_for_a_partition_that_was_given_away_is_refused_as_a_whole
             groups: a_member_that_leaves_makes_room_at_once
             groups: members_that_come_share_the_work_and_each_record_is_done_once
+            operate: members_are_named_with_what_they_have_for_as_long_as_they_are_there
+            operate: a_group_with_members_is_not_reset_and_they_are_named
+            operate: an_empty_group_is_reset_and_forgets_what_was_finished_above
+            operate: a_reset_whose_plan_is_out_of_date_moves_nothing
+            operate: a_time_leads_to_the_first_record_that_is_not_older
+            operate: a_place_tells_when_its_first_record_was_written
         }
     };
     (@tests $fixture:expr; $($module:ident: $check:ident)*) => {

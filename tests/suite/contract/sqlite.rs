@@ -29,7 +29,7 @@ impl Embedded {
 
 #[async_trait]
 impl Fixture for Embedded {
-    async fn log(&self) -> Arc<dyn Log> {
+    async fn operate(&self) -> Arc<dyn Operate> {
         Arc::new(SqliteLog::open(&self.file()).await.unwrap())
     }
 

@@ -26,8 +26,24 @@ pub struct Step {
     pub from: i64,
     /// Where it goes.
     pub to: i64,
-    /// Where it was to go, when there is no such offset any more, or not yet.
-    pub wanted: Option<i64>,
+    /// Why it does not go where it was to.
+    pub clamp: Option<Clamp>,
+}
+
+/// Why a step does not lead where it was to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clamp {
+    /// Retention has deleted what is before. Of a time nobody knows which offset it would have been, or whether
+    /// there was one.
+    Retention {
+        /// Where it was to go.
+        wanted: Option<i64>,
+    },
+    /// The partition ends before.
+    End {
+        /// Where it was to go.
+        wanted: i64,
+    },
 }
 
 impl Step {
@@ -79,6 +95,17 @@ pub fn back(group: &[PartitionLag], wanted: &Offsets) -> Vec<Step> {
     group.iter().filter_map(step).collect()
 }
 
+/// The way back to a time, by the first offsets that are not older. One that is the lowest of all may stand for
+/// others that retention has deleted.
+pub fn back_to_time(group: &[PartitionLag], found: &Offsets) -> Vec<Step> {
+    let mut steps = back(group, found);
+    for step in &mut steps {
+        let begins = group.iter().any(|place| place.partition == step.partition && place.low == step.to);
+        step.clamp = (begins && step.to > 0).then_some(Clamp::Retention { wanted: None });
+    }
+    steps
+}
+
 /// The way back to offsets that somebody has named one by one: what cannot be is refused, not left out.
 pub fn back_exactly(group: &[PartitionLag], wanted: &Offsets) -> Result<Vec<Step>, PlanError> {
     for (partition, wanted) in wanted {
@@ -109,7 +136,12 @@ fn committed(group: &[PartitionLag], partition: &TopicPartition) -> Result<i64, 
 
 fn step(place: &PartitionLag, from: i64, wanted: i64) -> Step {
     let to = wanted.clamp(place.low, place.high.max(place.low));
-    Step { partition: place.partition.clone(), from, to, wanted: (to != wanted).then_some(wanted) }
+    let clamp = match wanted {
+        _ if wanted < to => Some(Clamp::Retention { wanted: Some(wanted) }),
+        _ if wanted > to => Some(Clamp::End { wanted }),
+        _ => None,
+    };
+    Step { partition: place.partition.clone(), from, to, clamp }
 }
 
 #[cfg(test)]

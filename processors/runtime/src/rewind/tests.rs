@@ -39,7 +39,11 @@ proptest! {
             prop_assert_eq!(place.committed, Some(step.from));
             prop_assert!(step.to < step.from);
             prop_assert!((place.low..=place.high).contains(&step.to));
-            prop_assert_eq!(step.wanted.unwrap_or(step.to), wanted[&step.partition]);
+            let wanted_by_clamp = match step.clamp {
+                Some(Clamp::Retention { wanted: Some(wanted) } | Clamp::End { wanted }) => wanted,
+                _ => step.to,
+            };
+            prop_assert_eq!(wanted_by_clamp, wanted[&step.partition]);
             prop_assert_eq!(step.again(), step.from - step.to);
             prop_assert_eq!(step.passed(), 0);
         }
@@ -67,7 +71,7 @@ proptest! {
         }
         for step in restore(&rewound, &backup).unwrap() {
             let place = rewound.iter_mut().find(|place| place.partition == step.partition).unwrap();
-            prop_assert_eq!((place.committed, step.wanted), (Some(step.from), None));
+            prop_assert_eq!((place.committed, step.clamp), (Some(step.from), None));
             place.committed = Some(step.to);
         }
         prop_assert_eq!(rewound, group);
@@ -92,8 +96,16 @@ fn what_retention_has_taken_is_clamped_and_said_so() {
         &[place(0, Some(90), 40, 100), place(1, Some(90), 0, 100)],
         &Offsets::from([(partition(0), 10), (partition(1), 10)]),
     );
-    let step = |number, to, wanted| Step { partition: partition(number), from: 90, to, wanted };
-    assert_eq!(steps, [step(0, 40, Some(10)), step(1, 10, None)]);
+    let step = |number, to, clamp| Step { partition: partition(number), from: 90, to, clamp };
+    assert_eq!(steps, [step(0, 40, Some(Clamp::Retention { wanted: Some(10) })), step(1, 10, None)]);
+}
+
+#[test]
+fn a_time_from_which_retention_may_have_deleted_records_says_so() {
+    let group = [place(0, Some(90), 40, 100), place(1, Some(90), 0, 100), place(2, Some(90), 40, 100)];
+    let found = Offsets::from([(partition(0), 40), (partition(1), 0), (partition(2), 41)]);
+    let clamps: Vec<_> = back_to_time(&group, &found).into_iter().map(|step| step.clamp).collect();
+    assert_eq!(clamps, [Some(Clamp::Retention { wanted: None }), None, None]);
 }
 
 #[test]
@@ -111,7 +123,7 @@ fn an_offset_that_was_named_is_refused_where_it_cannot_be() {
 #[test]
 fn a_backup_may_lead_forward_but_not_beyond_the_end() {
     let steps = restore(&[place(0, Some(5), 0, 100)], &Offsets::from([(partition(0), 120)])).unwrap();
-    assert_eq!(steps, [Step { partition: partition(0), from: 5, to: 100, wanted: Some(120) }]);
+    assert_eq!(steps, [Step { partition: partition(0), from: 5, to: 100, clamp: Some(Clamp::End { wanted: 120 }) }]);
     assert_eq!((steps[0].again(), steps[0].passed()), (0, 95));
 }
 

@@ -14,7 +14,7 @@ use super::Context;
 use crate::cli::Lag;
 use crate::output;
 use crate::stages::Name;
-use look::Look;
+pub(super) use look::{Look, StageLook};
 use report::Report;
 
 /// Clears a terminal, and goes to its upper left corner.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use frameline_runtime::log::operate::GroupMember;
-use frameline_runtime::rewind::Step;
+use frameline_runtime::rewind::{Clamp, Step};
 use serde::Serialize;
 
 use crate::output::Table;
@@ -31,6 +31,7 @@ struct Row {
     partition: i32,
     from: i64,
     to: i64,
+    clamped: Option<&'static str>,
     wanted: Option<i64>,
     again: i64,
     oldest_at_ms: Option<i64>,
@@ -44,7 +45,14 @@ impl Report {
             partition: step.partition.partition,
             from: step.from,
             to: step.to,
-            wanted: step.wanted,
+            clamped: step.clamp.map(|clamp| match clamp {
+                Clamp::Retention { .. } => "retention",
+                Clamp::End { .. } => "end",
+            }),
+            wanted: step.clamp.and_then(|clamp| match clamp {
+                Clamp::Retention { wanted } => wanted,
+                Clamp::End { wanted } => Some(wanted),
+            }),
             again: step.again(),
             oldest_at_ms: oldest_at_ms.filter(|_| step.again() > 0),
         };
@@ -86,6 +94,19 @@ impl Report {
     }
 }
 
+impl Row {
+    fn why(&self, clamped: &str) -> String {
+        let Self { topic, partition, to, .. } = self;
+        match (clamped, self.wanted) {
+            ("end", Some(wanted)) => format!("{topic}/{partition} to its end, {to}, and not to {wanted}"),
+            (_, Some(wanted)) => {
+                format!("{topic}/{partition} to {to} and not to {wanted}: retention has deleted what is before it")
+            }
+            (_, None) => format!("{topic}/{partition} to {to}: retention has deleted what is before it"),
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.moves.is_empty() {
@@ -104,11 +125,9 @@ impl fmt::Display for Report {
             ]);
         }
         writeln!(formatter, "{table}\n")?;
-        for row in self.moves.iter() {
-            if let Some(wanted) = row.wanted {
-                let (topic, partition, to) = (&row.topic, row.partition, row.to);
-                let why = if to > wanted { "retention has deleted what is before it" } else { "it is the end" };
-                writeln!(formatter, "clamped: {topic}/{partition} to {to} and not to {wanted}: {why}")?;
+        for row in &self.moves {
+            if let Some(clamped) = row.clamped {
+                writeln!(formatter, "clamped: {}", row.why(clamped))?;
             }
         }
         if !self.feeds.is_empty() {
@@ -141,8 +160,8 @@ mod tests {
     use super::*;
     use crate::output::documented;
 
-    fn step(from: i64, to: i64, wanted: Option<i64>) -> Step {
-        Step { partition: TopicPartition::new("embeddings", 3), from, to, wanted }
+    fn step(from: i64, to: i64, clamp: Option<Clamp>) -> Step {
+        Step { partition: TopicPartition::new("embeddings", 3), from, to, clamp }
     }
 
     fn member() -> GroupMember {
@@ -151,7 +170,8 @@ mod tests {
 
     #[test]
     fn the_shape_of_a_plan_is_kept() {
-        let report = Report::new(Name::Index, &[step(120, 40, Some(7))], vec![Some(1_700_000_000_000)], &[member()]);
+        let clamp = Some(Clamp::Retention { wanted: Some(7) });
+        let report = Report::new(Name::Index, &[step(120, 40, clamp)], vec![Some(1_700_000_000_000)], &[member()]);
         assert_eq!([serde_json::to_value(&report).unwrap()].as_slice(), documented("rewind"));
         let text = report.to_string();
         for words in [

@@ -55,8 +55,8 @@ impl Target {
     /// The way there from where the group is.
     pub(super) async fn steps(&self, log: &dyn Operate, group: &[PartitionLag], now_ms: i64) -> Result<Vec<Step>> {
         let steps = match &self.to {
-            To::Time(time_ms) => rewind::back(group, &at_time(log, group, *time_ms).await?),
-            To::Ago(by_ms) => rewind::back(group, &at_time(log, group, now_ms.saturating_sub(*by_ms)).await?),
+            To::Time(time_ms) => rewind::back_to_time(group, &at_time(log, group, *time_ms).await?),
+            To::Ago(by_ms) => rewind::back_to_time(group, &at_time(log, group, now_ms.saturating_sub(*by_ms)).await?),
             To::Earliest => rewind::back(group, &group.iter().map(|at| (at.partition.clone(), at.low)).collect()),
             To::Offsets(offsets) => rewind::back_exactly(group, offsets).map_err(|error| self.refusal(error))?,
             To::Backup(_, offsets) => rewind::restore(group, offsets).map_err(|error| self.refusal(error))?,

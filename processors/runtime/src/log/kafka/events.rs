@@ -27,6 +27,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::context::Consumer;
+use super::token;
 use crate::record::{Headers, TopicPartition};
 
 /// A queue of a consumer.
@@ -79,6 +80,12 @@ impl Queue {
         let timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
         // SAFETY: the handle is valid; the event is ours, and is destroyed by its `Drop`.
         let event = unsafe { sys::rd_kafka_queue_poll(self.handle.as_ptr(), timeout_ms) };
+        // SAFETY: a null event has no type; the client and its event are valid.
+        unsafe {
+            if sys::rd_kafka_event_type(event) == sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH {
+                token::answer(self.consumer.client().native_ptr(), event);
+            }
+        }
         NonNull::new(event).map(|handle| Event { handle, queue: PhantomData })
     }
 }

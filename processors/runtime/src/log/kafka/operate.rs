@@ -10,11 +10,12 @@ use rdkafka::util::get_rdkafka_version;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::{Admin, READER, TIMEOUT};
-use super::context::{Consumer, Context};
+use super::context::Consumer;
 use super::events::{Content, Queue};
 use super::faults::{Meaning, log_error, meaning_of};
 use super::groups;
 use super::positions::{committed, edges, first_since};
+use super::token::Connect;
 use crate::log::LogError;
 use crate::log::operate::{GroupMember, Move, ResetError, moved};
 use crate::record::TopicPartition;
@@ -50,7 +51,7 @@ impl Admin {
     fn first_times(&self, places: &[(TopicPartition, i64)]) -> Result<Vec<Option<i64>>, KafkaError> {
         let mut config = self.settings.consumer(READER, "reader");
         config.set("fetch.message.max.bytes", FIRST_RECORD_BYTES);
-        let consumer: Arc<Consumer> = Arc::new(config.create_with_context(Context)?);
+        let consumer: Arc<Consumer> = Arc::new(config.connect()?);
         let Some(queue) = Queue::of_group(&consumer) else { return Err(KafkaError::Canceled) };
         let mut list = TopicPartitionList::with_capacity(places.len());
         for (partition, offset) in places {
@@ -90,7 +91,7 @@ impl Admin {
         let consumer: Consumer = self
             .settings
             .consumer(group, "operator")
-            .create_with_context(Context)
+            .connect()
             .map_err(|error| log_error(&error))?;
         let partitions: Vec<TopicPartition> = moves.iter().map(|step| step.partition.clone()).collect();
         let read = || committed(&consumer, &partitions, TIMEOUT).map_err(|error| log_error(&error));

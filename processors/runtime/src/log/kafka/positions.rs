@@ -80,18 +80,39 @@ pub(super) fn starts(
 }
 
 /// One edge of each of the partitions, in one request to each broker.
-fn edges(
+pub(super) fn edges(
     consumer: &Consumer,
     partitions: &[TopicPartition],
     edge: Offset,
     timeout: Duration,
 ) -> Result<Vec<i64>, KafkaError> {
-    let found = ask(timeout, |left| {
-        let mut list = list_of(partitions);
-        list.set_all_offsets(edge)?;
-        read(&consumer.offsets_for_times(list, left)?)
-    })?;
+    let found = found_for(consumer, partitions, edge, timeout)?;
     Ok(found.into_iter().map(|entry| entry.offset.max(0)).collect())
+}
+
+/// The first record in each of the partitions that is not older than that, where there is one.
+pub(super) fn first_since(
+    consumer: &Consumer,
+    partitions: &[TopicPartition],
+    time_ms: i64,
+    timeout: Duration,
+) -> Result<Vec<Option<i64>>, KafkaError> {
+    let found = found_for(consumer, partitions, Offset::Offset(time_ms.max(0)), timeout)?;
+    Ok(found.into_iter().map(|entry| (entry.offset >= 0).then_some(entry.offset)).collect())
+}
+
+/// The question for times also answers for the edges; where it is asked for a time, that stands as an offset.
+fn found_for(
+    consumer: &Consumer,
+    partitions: &[TopicPartition],
+    wanted: Offset,
+    timeout: Duration,
+) -> Result<Vec<Entry>, KafkaError> {
+    ask(timeout, |left| {
+        let mut list = list_of(partitions);
+        list.set_all_offsets(wanted)?;
+        read(&consumer.offsets_for_times(list, left)?)
+    })
 }
 
 fn read(list: &TopicPartitionList) -> Result<Vec<Entry>, KafkaError> {
@@ -107,7 +128,12 @@ fn start(partition: &TopicPartition, committed: Option<(i64, String)>, low: i64,
     let (offset, metadata) = match committed {
         Some((offset, metadata)) if (low..=high).contains(&offset) => (offset, metadata),
         Some((offset, _)) => {
-            tracing::warn!(%partition, offset, low, high, "the committed offset is not there; beginning at the lowest");
+            tracing::warn!(
+                topic = %partition.topic,
+                partition = partition.partition,
+                offset, low, high,
+                "the committed offset is not there; beginning at the lowest"
+            );
             (low, String::new())
         }
         None => (low, String::new()),

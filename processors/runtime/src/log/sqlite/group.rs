@@ -143,7 +143,8 @@ async fn replace_member(
     Ok(id)
 }
 
-async fn grow_generation(connection: &mut SqliteConnection, group: &str) -> Result<(), sqlx::Error> {
+/// The group's members see that something has changed.
+pub(super) async fn grow_generation(connection: &mut SqliteConnection, group: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into groups (name, generation) values (?, 1) on conflict do update set generation = generation + 1",
     )
@@ -313,7 +314,7 @@ pub(super) async fn commit(store: &Store, me: &Identity, commit: &Commit) -> Res
     let topics =
         write::write(&mut transaction, &commit.outputs).await.map_err(|error| error.into_commit_error(store))?;
     for (slot, position) in slots.into_iter().zip(&commit.positions) {
-        move_position(&mut transaction, me, slot, position).await.map_err(unavailable)?;
+        move_position(&mut transaction, &me.group, slot, position).await.map_err(unavailable)?;
     }
     transaction.commit().await.map_err(unavailable)?;
     store.wakes().tell(&News::Records(&topics));
@@ -337,9 +338,10 @@ async fn owned(connection: &mut SqliteConnection, me: &Identity) -> Result<BTree
     Ok(owned.into_iter().map(|(topic, partition)| Slot { partition, topic }).collect())
 }
 
-async fn move_position(
+/// Writes a position of the group.
+pub(super) async fn move_position(
     connection: &mut SqliteConnection,
-    me: &Identity,
+    group: &str,
     slot: Slot,
     position: &Position,
 ) -> Result<(), sqlx::Error> {
@@ -347,7 +349,7 @@ async fn move_position(
         "insert into positions (group_name, topic_id, partition, offset, metadata) values (?, ?, ?, ?, ?)
          on conflict do update set offset = excluded.offset, metadata = excluded.metadata",
     )
-    .bind(me.group.as_ref())
+    .bind(group)
     .bind(slot.topic)
     .bind(slot.partition)
     .bind(position.offset)

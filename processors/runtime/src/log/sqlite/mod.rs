@@ -9,10 +9,12 @@ mod clock;
 mod group;
 mod headers;
 mod member;
-mod partitioner;
+mod operate;
+pub(super) mod partitioner;
 mod read;
 mod retention;
 mod rounds;
+mod scan;
 mod store;
 mod topics;
 mod wakes;
@@ -23,6 +25,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::operate::{GroupMember, Move, Operate, ResetError};
+use super::scan::{Scan, Span};
 use super::{Log, LogError, Membership, NewTopic, PartitionLag, Session, TopicState};
 use crate::record::{Output, Record, TopicPartition};
 use store::Store;
@@ -81,6 +85,33 @@ impl Log for SqliteLog {
 
     async fn read(&self, partition: &TopicPartition, offset: i64, limit: usize) -> Result<Vec<Record>, LogError> {
         topics::read(&self.store, partition, offset, limit).await
+    }
+
+    async fn scan(&self, spans: Vec<Span>) -> Result<Scan, LogError> {
+        scan::start(&self.store, spans).await
+    }
+}
+
+#[async_trait]
+impl Operate for SqliteLog {
+    async fn members(&self, group: &str) -> Result<Vec<GroupMember>, LogError> {
+        operate::members(&self.store, group).await
+    }
+
+    async fn offsets_at(&self, partitions: &[TopicPartition], time_ms: i64) -> Result<Vec<i64>, LogError> {
+        operate::offsets_at(&self.store, partitions, time_ms).await
+    }
+
+    async fn written_at(&self, places: &[(TopicPartition, i64)]) -> Result<Vec<Option<i64>>, LogError> {
+        operate::written_at(&self.store, places).await
+    }
+
+    async fn reset(&self, group: &str, moves: &[Move]) -> Result<(), ResetError> {
+        operate::reset(&self.store, group, moves).await
+    }
+
+    async fn about(&self) -> Result<String, LogError> {
+        operate::about(&self.store).await
     }
 }
 

@@ -116,6 +116,11 @@ impl Store {
         &self.readers
     }
 
+    /// Where it lies.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// The members of this process that wait for commits.
     pub(super) fn wakes(&self) -> &Wakes {
         &self.wakes

@@ -125,7 +125,8 @@ pub(super) async fn read(
     Ok(chunk.records)
 }
 
-async fn slot_of(store: &Store, partition: &TopicPartition) -> Result<Option<Slot>, sqlx::Error> {
+/// Where a partition's records are; `None` where there is no such partition.
+pub(super) async fn slot_of(store: &Store, partition: &TopicPartition) -> Result<Option<Slot>, sqlx::Error> {
     let row: Option<(i64,)> = sqlx::query_as(
         "select p.topic_id from topics t join partitions p on p.topic_id = t.id where t.name = ? and p.partition = ?",
     )

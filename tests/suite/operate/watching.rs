@@ -1,0 +1,142 @@
+//! What an operator looks at: the lag, and the doctor's findings.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::site::{Site, path, screen};
+use crate::process::until;
+
+#[test]
+fn the_lag_is_told_with_its_age_its_pace_and_its_members_embedded() {
+    lag(&Site::embedded());
+}
+
+#[test]
+fn the_lag_is_told_with_its_age_its_pace_and_its_members_on_kafka() {
+    lag(&Site::kafka());
+}
+
+fn lag(site: &Site) {
+    let file = site.product.file("marmalade.svg", screen("Marmalade subscription"));
+    let mut service = site.serve(&["identify"]);
+    site.ask(&["add", path(&file)]);
+    let render = || site.ask(&["lag", "render", "--every", "100ms"])["stages"][0].clone();
+    let waiting = until("render has something before it", || Some(render()).filter(|stage| stage["lag"] != 0));
+    assert_eq!((&waiting["stage"], &waiting["members"]), (&"render".into(), &Value::Array(vec![])), "{waiting}");
+    assert!((0..300_000).contains(&waiting["oldest_ms"].as_i64().unwrap()), "{waiting}");
+    assert_eq!((&waiting["rate_per_s"], &waiting["drain_s"]), (&0.0.into(), &Value::Null), "{waiting}");
+    let older = until("it grows older", || {
+        Some(render()).filter(|now| now["oldest_ms"].as_i64() > waiting["oldest_ms"].as_i64())
+    });
+    assert_eq!(older["lag"], waiting["lag"]);
+    let behind: Vec<&Value> =
+        waiting["partitions"].as_array().unwrap().iter().filter(|partition| partition["lag"] != 0).collect();
+    assert_eq!(behind.len(), 1, "the records of one file: {waiting}");
+    assert_eq!((&behind[0]["oldest_ms"].is_i64(), &behind[0]["member"]), (&true, &Value::Null), "{waiting}");
+    assert_eq!(site.ask(&["lag", "--every", "0s"])["stages"][1]["rate_per_s"], Value::Null);
+    assert!(site.say(&["lag"]).out.contains("not at this rate"));
+
+    let mut renders = site.serve(&["render"]);
+    site_has_no_lag(site, "render");
+    let at_work = site.ask(&["lag", "render"])["stages"][0].clone();
+    assert_eq!(at_work["members"].as_array().unwrap().len(), 1, "{at_work}");
+    let member = &at_work["members"][0];
+    assert!(
+        at_work["partitions"].as_array().unwrap().iter().all(|partition| partition["member"] == *member),
+        "{at_work}"
+    );
+    assert_eq!((&at_work["oldest_ms"], &at_work["rate_per_s"]), (&Value::Null, &Value::Null), "{at_work}");
+    assert_eq!((renders.stop(), service.stop()), (Some(0), Some(0)));
+    it_is_watched(site);
+}
+
+fn site_has_no_lag(site: &Site, stage: &str) {
+    until("the stage has nothing before it", || (site.ask(&["lag", stage])["lag"] == 0).then_some(()));
+}
+
+/// A document a look, with rates from the second on.
+fn it_is_watched(site: &Site) {
+    let mut watching =
+        site.command(&["lag", "--watch", "--every", "200ms", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let looks: Vec<Value> = lines.take(3).map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    let rates: Vec<bool> = looks.iter().map(|look| look["stages"][2]["rate_per_s"].is_f64()).collect();
+    assert_eq!(rates, [false, true, true], "{looks:?}");
+}
+
+fn findings<'a>(report: &'a Value, check: &str) -> Vec<&'a Value> {
+    report["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == check).collect()
+}
+
+/// The doctor's report, and whether it found that all works.
+fn doctor(site: &Site) -> (Value, Option<i32>) {
+    let ended = site.say(&["doctor", "--json"]);
+    (serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}")), ended.status)
+}
+
+#[test]
+fn the_doctor_finds_what_is_well_and_what_is_not_embedded() {
+    let site = Site::embedded();
+    examined(&site, "embedded log");
+    for store in ["vectors.db", "jobs.db"] {
+        fs::write(site.product.data().join(store), [0x5a; 40_000]).unwrap();
+    }
+    let (report, status) = doctor(&site);
+    assert_eq!((&report["ok"], status), (&false.into(), Some(1)), "{report}");
+    for (check, store) in [("vectors", "vectors.db"), ("jobs", "jobs.db")] {
+        let [finding] = findings(&report, check)[..] else { panic!("{report}") };
+        assert_eq!(finding["severity"], "error", "{report}");
+        assert!(finding["what"].as_str().unwrap().contains(store) && finding["remedy"].is_string(), "{report}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_what_is_well_and_what_is_not_on_kafka() {
+    let site = Site::kafka();
+    examined(&site, "Apache Kafka at 127.0.0.1");
+    site.broker().kill();
+    let (report, status) = doctor(&site);
+    assert_eq!((&report["ok"], status), (&false.into(), Some(1)), "{report}");
+    let [finding] = findings(&report, "log")[..] else { panic!("{report}") };
+    assert_eq!(finding["severity"], "error", "{report}");
+    assert!(finding["remedy"].as_str().unwrap().contains(&site.broker().bootstrap_servers()), "{report}");
+    assert_eq!(findings(&report, "vectors")[0]["severity"], "ok", "the others are looked at all the same: {report}");
+}
+
+fn examined(site: &Site, log: &str) {
+    let (fresh, status) = doctor(site);
+    assert_eq!(findings(&fresh, "data")[0]["severity"], "warning", "{fresh}");
+    assert_eq!(status, if log.starts_with("embedded") { Some(0) } else { Some(1) }, "no topics yet: {fresh}");
+    assert!(!site.product.data().exists(), "it changes nothing");
+
+    let mut service = site.serve(&[]);
+    let (well, status) = doctor(site);
+    assert_eq!((&well["ok"], status), (&true.into(), Some(0)), "{well}");
+    for check in [
+        "version", "models", "disk", "data", "log", "topics", "groups", "letters", "clock", "schemas", "jobs",
+        "vectors", "blobs",
+    ] {
+        assert!(!findings(&well, check).is_empty(), "{check} is missing in: {well}");
+    }
+    assert!(findings(&well, "log")[0]["what"].as_str().unwrap().contains(log), "{well}");
+    let groups = findings(&well, "groups");
+    assert!(groups.len() == 6 && groups.iter().all(|group| group["severity"] == "ok"), "{well}");
+    assert!(groups.iter().all(|group| group["what"].as_str().unwrap().contains("1 member")), "{well}");
+    assert_eq!(service.stop(), Some(0));
+
+    let file = site.product.file("marmalade.svg", screen("Marmalade subscription"));
+    site.ask(&["add", path(&file)]);
+    let (waiting, status) = doctor(site);
+    assert_eq!((&waiting["ok"], status), (&true.into(), Some(0)), "{waiting}");
+    let identify = findings(&waiting, "groups")[0].clone();
+    assert_eq!(identify["severity"], "warning", "{waiting}");
+    assert!(identify["what"].as_str().unwrap().starts_with("nobody works on identify; records: "), "{waiting}");
+    assert!(identify["remedy"].as_str().unwrap().contains("frameline run identify"), "{waiting}");
+    let text = site.say(&["doctor"]).out;
+    assert!(text.contains("WARNING  groups    nobody works on identify") && text.contains("→ start it"), "{text}");
+}
