@@ -101,7 +101,9 @@ impl Qdrant {
         let (path, fresh) = (self.data().join("faults.json"), self.data().join("faults.new"));
         match faults {
             Some(faults) => {
-                fs::write(&fresh, faults.to_string()).and_then(|()| fs::rename(&fresh, &path)).expect("a folder of ours");
+                fs::write(&fresh, faults.to_string())
+                    .and_then(|()| fs::rename(&fresh, &path))
+                    .expect("a folder of ours");
             }
             // It may never have been there.
             None => _ = fs::remove_file(&path),

@@ -119,7 +119,9 @@ async fn a_server_that_does_not_answer_in_time_is_unavailable() {
     let server = Qdrant::start();
     let settings = QdrantSettings { timeout: Duration::from_millis(300), ..settings(&server) };
     // Making a collection may take longer than that.
-    QdrantVectors::open(&QdrantSettings { timeout: Duration::from_secs(20), ..settings.clone() }, models()).await.unwrap();
+    QdrantVectors::open(&QdrantSettings { timeout: Duration::from_secs(20), ..settings.clone() }, models())
+        .await
+        .unwrap();
     let vectors = QdrantVectors::open(&settings, models()).await.unwrap();
     server.set_faults(Some(&json!({ "delay_ms": 1_500, "calls": ["UpdateBatch"] })));
     let began = std::time::Instant::now();
@@ -218,7 +220,9 @@ async fn an_older_revision_that_is_slow_on_its_way_never_comes_back() {
     let old = with_text(frame("a.svg", 0, "Old", ""), 0.0);
     let new = at_revision(with_text(frame("a.svg", 1, "New", ""), 0.0), 2);
     for share in [0.3, 0.5, 0.7, 0.5, 0.5] {
-        server.set_faults(Some(&json!({ "fail": null, "delay_ms": 120, "calls": ["UpdateBatch", "Get"], "share": share })));
+        server.set_faults(Some(
+            &json!({ "fail": null, "delay_ms": 120, "calls": ["UpdateBatch", "Get"], "share": share }),
+        ));
         let late = vectors.upsert(std::slice::from_ref(&old));
         let ahead = async {
             other.upsert(std::slice::from_ref(&new)).await?;

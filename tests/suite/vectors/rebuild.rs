@@ -74,7 +74,8 @@ fn with_qdrant(server: &Qdrant) -> (Product, Vec<String>) {
 }
 
 fn up(product: &Product, config: &[String]) -> Running {
-    let arguments = ["up", "--json", "--listen", "127.0.0.1:0"].map(str::to_owned).into_iter().chain(config.iter().cloned());
+    let arguments =
+        ["up", "--json", "--listen", "127.0.0.1:0"].map(str::to_owned).into_iter().chain(config.iter().cloned());
     Running::start(product.command(arguments))
 }
 
@@ -131,12 +132,8 @@ fn a_rebuild_that_is_killed_goes_on_and_the_live_collection_answers_all_the_time
     let mut service = up(&product, &config);
     add(&product, &config);
     let (first, before) = live(&server);
-    let mut killed = product
-        .command(rebuild(&config, &["--execute"]))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut killed =
+        product.command(rebuild(&config, &["--execute"])).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     until("the new collection is there", || {
         let plan = product.json(rebuild(&config, &[]));
         (plan["begun"] == true || live(&server).0 != first).then_some(())

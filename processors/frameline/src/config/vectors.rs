@@ -77,8 +77,7 @@ impl Vectors {
         let key = if file.as_os_str().is_empty() {
             self.api_key.clone()
         } else {
-            Secret::of_file(file)
-                .with_context(|| format!("vectors.api_key_file: {} cannot be read", file.display()))?
+            Secret::of_file(file).with_context(|| format!("vectors.api_key_file: {} cannot be read", file.display()))?
         };
         Ok(Some(QdrantSettings {
             url: self.url.clone(),

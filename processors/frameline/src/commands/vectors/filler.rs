@@ -9,9 +9,9 @@ use anyhow::Result;
 use frameline_index::Index;
 use frameline_runtime::log::Log;
 use frameline_runtime::log::scan::{self, Run, Span};
+use frameline_runtime::stage::Input;
 use frameline_runtime::wire::Wire;
 use frameline_runtime::{Class, Outcome, Stage};
-use frameline_runtime::stage::Input;
 use frameline_schemas::{Embedding, UnitOrEnd};
 use frameline_stores::vectors::QdrantVectors;
 

@@ -117,7 +117,8 @@ async fn beside(context: &Context, vectors: &QdrantVectors, next: &Next, command
             "{} of the live index did not come through, so the alias still stands for it",
             count(usize::try_from(lost).unwrap_or(usize::MAX), "file")
         );
-        let help = "see `frameline jobs` and `frameline dlq list`, mend the cause, and ask again: it goes on where it was";
+        let help =
+            "see `frameline jobs` and `frameline dlq list`, mend the cause, and ask again: it goes on where it was";
         return Err(Refusal::new(message, help).into());
     }
     let old = vectors.live().await?;

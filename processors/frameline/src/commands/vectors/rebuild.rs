@@ -118,8 +118,13 @@ impl Rebuild {
         let stages = [Name::Identify, Name::Render, Name::Validate, Name::Embed, Name::Index];
         let ours = if self.filler.is_some() { stages.len() - 1 } else { stages.len() };
         for stage in stages.into_iter().take(ours) {
-            let ends: Vec<(TopicPartition, i64)> =
-                self.log.lag(stage.as_str(), &topics(stage)).await?.into_iter().map(|lag| (lag.partition, lag.high)).collect();
+            let ends: Vec<(TopicPartition, i64)> = self
+                .log
+                .lag(stage.as_str(), &topics(stage))
+                .await?
+                .into_iter()
+                .map(|lag| (lag.partition, lag.high))
+                .collect();
             loop {
                 self.catch_up().await?;
                 let now = self.log.lag(stage.as_str(), &topics(stage)).await?;
@@ -157,7 +162,12 @@ impl Rebuild {
             page.into_iter().filter(|entry| entry.is_deleted || entry.content.is_some()).collect();
         let Some(target) = self.target.as_ref().filter(|_| !all) else { return Ok(sendable) };
         let floors = target.floors(&ids(&sendable)).await?;
-        Ok(sendable.into_iter().zip(floors).filter(|(entry, floor)| !has_ended(entry, *floor)).map(|(entry, _)| entry).collect())
+        Ok(sendable
+            .into_iter()
+            .zip(floors)
+            .filter(|(entry, floor)| !has_ended(entry, *floor))
+            .map(|(entry, _)| entry)
+            .collect())
     }
 }
 

@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_version_without_conditional_upserts_is_too_old() {
-        for (version, is_enough) in [("1.16.0", true), ("1.19.3", true), ("2.0.0", true), ("1.15.9", false), ("dev", true)]
+        for (version, is_enough) in
+            [("1.16.0", true), ("1.19.3", true), ("2.0.0", true), ("1.15.9", false), ("dev", true)]
         {
             assert_eq!(is_new_enough(version), is_enough, "{version}");
         }

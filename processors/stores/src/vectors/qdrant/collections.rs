@@ -3,10 +3,9 @@
 use frameline_schemas::Embedding;
 use qdrant_client::qdrant::facet_value::Variant;
 use qdrant_client::qdrant::{
-    CreateAliasBuilder, CreateCollectionBuilder, CreateFieldIndexCollectionBuilder, Distance,
-    FacetCountsBuilder, FacetHit, FieldType, KeywordIndexParamsBuilder, Modifier, PointId, ScrollPointsBuilder,
-    SparseVectorParamsBuilder, SparseVectorsConfigBuilder, UuidIndexParamsBuilder, VectorParamsBuilder,
-    VectorsConfigBuilder,
+    CreateAliasBuilder, CreateCollectionBuilder, CreateFieldIndexCollectionBuilder, Distance, FacetCountsBuilder,
+    FacetHit, FieldType, KeywordIndexParamsBuilder, Modifier, PointId, ScrollPointsBuilder, SparseVectorParamsBuilder,
+    SparseVectorsConfigBuilder, UuidIndexParamsBuilder, VectorParamsBuilder, VectorsConfigBuilder,
 };
 
 use super::calls::Calls;

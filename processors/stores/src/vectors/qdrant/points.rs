@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use frameline_schemas::{Content, Embedding, Head, Kind, Picture};
-use qdrant_client::qdrant::point_id::PointIdOptions;
 use qdrant_client::qdrant::r#match::MatchValue;
+use qdrant_client::qdrant::point_id::PointIdOptions;
 use qdrant_client::qdrant::value::Kind as ValueKind;
 use qdrant_client::qdrant::{Condition, NamedVectors, PointId, PointStruct, Value, Vector};
 use uuid::Uuid;
@@ -40,8 +40,8 @@ type Payload = HashMap<String, Value>;
 
 /// A unit's point.
 pub(super) fn unit(point: &Embedding) -> PointStruct {
-    let mut vectors = NamedVectors::default()
-        .add_vector(WORDS, Vector::from(sparse::of_unit(point).into_iter().collect::<Vec<_>>()));
+    let mut vectors =
+        NamedVectors::default().add_vector(WORDS, Vector::from(sparse::of_unit(point).into_iter().collect::<Vec<_>>()));
     for (name, vector) in [(TEXT, &point.text_vector), (IMAGE, &point.image_vector)] {
         if let Some(vector) = vector {
             vectors = vectors.add_vector(name, Vector::from(vector.values.clone()));
@@ -52,11 +52,8 @@ pub(super) fn unit(point: &Embedding) -> PointStruct {
 
 /// A floor's point.
 pub(super) fn floor(file_id: Uuid, revision: i64) -> PointStruct {
-    let payload = [
-        (KIND, Value::from(FLOOR)),
-        (FILE_ID, Value::from(file_id.to_string())),
-        (REVISION, Value::from(revision)),
-    ];
+    let payload =
+        [(KIND, Value::from(FLOOR)), (FILE_ID, Value::from(file_id.to_string())), (REVISION, Value::from(revision))];
     PointStruct::new(floor_id(file_id), NamedVectors::default(), Payload::from(payload.map(named)))
 }
 

@@ -6,8 +6,8 @@ use futures::future::try_join;
 use qdrant_client::qdrant::vector_output::Vector as Values;
 use qdrant_client::qdrant::vectors_output::VectorsOptions;
 use qdrant_client::qdrant::{
-    Filter, Query as Nearest, QueryBatchPointsBuilder, QueryPoints, QueryPointsBuilder, ScoredPoint,
-    SparseVector, VectorInput, VectorsSelector,
+    Filter, Query as Nearest, QueryBatchPointsBuilder, QueryPoints, QueryPointsBuilder, ScoredPoint, SparseVector,
+    VectorInput, VectorsSelector,
 };
 use uuid::Uuid;
 

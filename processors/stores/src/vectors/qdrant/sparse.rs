@@ -104,7 +104,9 @@ mod tests {
     fn has_all(query: &str, text: &str) -> bool {
         let unit = of_unit(&unit(text));
         let terms = lexical::terms(query);
-        terms.iter().all(|term| of_terms(std::slice::from_ref(term)).keys().any(|dimension| unit.contains_key(dimension)))
+        terms
+            .iter()
+            .all(|term| of_terms(std::slice::from_ref(term)).keys().any(|dimension| unit.contains_key(dimension)))
     }
 
     proptest! {

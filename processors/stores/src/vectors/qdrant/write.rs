@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use frameline_schemas::Embedding;
 use qdrant_client::qdrant::points_update_operation::{Operation, PointStructList};
-use qdrant_client::qdrant::{
-    Condition, Filter, PointStruct, PointsUpdateOperation, Range, UpdateBatchPointsBuilder,
-};
+use qdrant_client::qdrant::{Condition, Filter, PointStruct, PointsUpdateOperation, Range, UpdateBatchPointsBuilder};
 use uuid::Uuid;
 
 use super::calls::Calls;
