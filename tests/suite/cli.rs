@@ -35,6 +35,27 @@ fn a_second_up_is_refused_and_told_who_the_first_is() {
 }
 
 #[test]
+fn errors_are_json_where_json_was_asked_for() {
+    let product = Product::new();
+    let told = |arguments: &[&str]| -> Value {
+        let ended = product.run(arguments);
+        let told: Value = serde_json::from_str(ended.err.lines().last().unwrap()).unwrap();
+        assert_eq!((ended.out.as_str(), &told["status"]), ("", &ended.status.into()), "{ended:?}");
+        told["error"].clone()
+    };
+    let refused = told(&["lag", "--json"]);
+    assert!(refused["message"].as_str().unwrap().contains(&product.data().display().to_string()), "{refused}");
+    assert!(refused["help"].as_str().unwrap().contains("frameline add"), "{refused}");
+    let config = product.file("frameline.toml", "[log]\nkind = \"rabbit\"\n");
+    let unsound = told(&["config", "check", "--json", "--config", config.to_str().unwrap()]);
+    assert!(unsound["message"].as_str().unwrap().contains("log.kind"), "{unsound}");
+    let usage = told(&["add", "--wiat", "--json"]);
+    assert!(usage["help"].as_str().unwrap().contains("--wait"), "{usage}");
+    let help = product.run(["add", "--help", "--json"]);
+    assert_eq!((help.status, help.out.starts_with("Bring files")), (Some(0), true), "{help:?}");
+}
+
+#[test]
 fn a_taken_port_is_named_with_a_way_out() {
     let product = Product::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -95,20 +95,17 @@ pub(crate) async fn serve(listener: TcpListener, probes: Probes) {
 }
 
 async fn healthz(State(probes): State<Probes>) -> (StatusCode, String) {
-    let silent: Vec<_> = probes
-        .stages
-        .iter()
-        .map(driver::Status::snapshot)
-        .filter(|snapshot| snapshot.heartbeat_ago() > probes.session_timeout)
-        .map(|snapshot| {
-            let Snapshot { stage, polled_ago, looped_ago, .. } = snapshot;
-            format!("{stage}: polled the log {} s ago, worked on {} s ago", polled_ago.as_secs(), looped_ago.as_secs())
-        })
-        .collect();
-    if silent.is_empty() {
-        return (StatusCode::OK, "ok\n".to_owned());
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", silent.join("\n")))
+    liveness(probes.stages.iter().map(driver::Status::snapshot), probes.session_timeout)
+}
+
+/// A stage of which a loop stands still does not come back by itself: the process is to be started anew.
+fn liveness(stages: impl Iterator<Item = Snapshot>, bound: Duration) -> (StatusCode, String) {
+    let still = stages.filter(|snapshot| snapshot.heartbeat_ago() > bound).map(|snapshot| {
+        let Snapshot { stage, polled_ago, looped_ago, .. } = snapshot;
+        format!("{stage}: polled the log {} s ago, worked on {} s ago\n", polled_ago.as_secs(), looped_ago.as_secs())
+    });
+    let still: String = still.collect();
+    if still.is_empty() { (StatusCode::OK, "ok\n".to_owned()) } else { (StatusCode::SERVICE_UNAVAILABLE, still) }
 }
 
 async fn readyz(State(probes): State<Probes>) -> (StatusCode, Json<Readiness>) {
@@ -159,9 +156,8 @@ mod tests {
     use super::*;
     use crate::output::documented;
 
-    #[test]
-    fn the_shape_of_readiness_is_kept() {
-        let snapshot = driver::Snapshot {
+    fn snapshot() -> Snapshot {
+        Snapshot {
             stage: "render",
             ready: true,
             state: driver::State::Paused("the disk is full".to_owned()),
@@ -172,8 +168,26 @@ mod tests {
             polled_ago: Duration::from_millis(40),
             looped_ago: Duration::from_millis(12),
             oldest: Some(Duration::from_millis(1_500)),
-        };
-        let readiness = Readiness { ready: true, stages: vec![StageReport::of(&snapshot)] };
+        }
+    }
+
+    #[test]
+    fn a_process_is_alive_while_both_loops_of_each_stage_go_round_be_they_paused_or_not() {
+        let bound = Duration::from_secs(10);
+        let status = |stages: Vec<Snapshot>| liveness(stages.into_iter(), bound).0;
+        let (late, later) = (Duration::from_secs(9), Duration::from_secs(11));
+        assert_eq!(status(Vec::new()), StatusCode::OK);
+        assert_eq!(status(vec![snapshot(), Snapshot { looped_ago: late, ..snapshot() }]), StatusCode::OK);
+        for still in [Snapshot { looped_ago: later, ..snapshot() }, Snapshot { polled_ago: later, ..snapshot() }] {
+            let (status, text) = liveness([snapshot(), still].into_iter(), bound);
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(text.contains("render") && text.contains("11 s"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_shape_of_readiness_is_kept() {
+        let readiness = Readiness { ready: true, stages: vec![StageReport::of(&snapshot())] };
         assert_eq!([serde_json::to_value(readiness).unwrap()].as_slice(), documented("readyz"));
     }
 

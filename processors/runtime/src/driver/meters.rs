@@ -67,8 +67,10 @@ impl Meters {
 
     pub(super) fn committed(&self, finished: &[Finished], took: Duration) {
         self.commit_seconds.record(took.as_secs_f64());
-        for (ending, (_, counter)) in ENDINGS.iter().zip(&self.records.0) {
-            counter.increment(finished.iter().filter(|record| record.ending == *ending).count() as u64);
+        let mut counts = [0_u64; ENDINGS.len()];
+        finished.iter().for_each(|record| counts[record.ending as usize] += 1);
+        for (ending, (_, counter)) in ENDINGS.into_iter().zip(&self.records.0) {
+            counter.increment(counts[ending as usize]);
         }
         if let Some(searchable) = &self.searchable {
             finished.iter().for_each(|record| searchable.observe(record));

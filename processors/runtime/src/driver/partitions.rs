@@ -58,7 +58,12 @@ impl Partitions {
     pub(super) fn assign(&mut self, position: Position, now: Instant) {
         let window = Window::restore(position.offset, &position.metadata).unwrap_or_else(|error| {
             let partition = &position.partition;
-            tracing::warn!(%partition, offset = position.offset, %error, "finished records above the position are done again");
+            tracing::warn!(
+                topic = %partition.topic,
+                partition = partition.partition,
+                offset = position.offset, %error,
+                "finished records above the position are done again"
+            );
             Window::new(position.offset)
         });
         let id = AssignmentId(self.next_id);

@@ -21,7 +21,7 @@ struct Settled {
     task: Task,
     result: Result<Made, Failure>,
     subject: Option<Subject>,
-    hop: Option<Hop>,
+    hop: Option<Box<Hop>>,
 }
 
 impl<S: Stage> Driver<S> {
@@ -90,7 +90,9 @@ impl<S: Stage> Driver<S> {
             let Settled { task, result, subject, hop } = record;
             match result {
                 Ok(made) => self.through(task, made, subject, now),
-                Err(failure) if self.is_given_up(&task, &failure) => self.give_up(task, &failure, subject, hop, now),
+                Err(failure) if self.is_given_up(&task, &failure) => {
+                    self.give_up(task, &failure, subject, hop.as_deref(), now)
+                }
                 Err(failure) => {
                     self.tell_again(&task, subject.as_ref(), &failure);
                     // They come again behind it, for the order of the key.
@@ -107,7 +109,7 @@ impl<S: Stage> Driver<S> {
     /// Hands over the span of a record that was worked on, where its trace is kept.
     fn tell_span(&self, record: &Settled, worked: Worked, put_back: Option<&'static str>) {
         let Settled { task, result, subject, hop } = record;
-        let Some(hop) = hop.filter(|hop| self.plan.tracer.takes(&hop.goes_on)) else { return };
+        let Some(hop) = hop.as_deref().filter(|hop| self.plan.tracer.takes(&hop.goes_on)) else { return };
         let (outcome, failure) = match result {
             Ok(made) => (put_back.unwrap_or(made.ending.as_str()), None),
             Err(failure) if put_back.is_some() => ("put_back", Some(failure)),
@@ -173,7 +175,14 @@ impl<S: Stage> Driver<S> {
         self.outbox.push(finished, now);
     }
 
-    fn give_up(&mut self, mut task: Task, failure: &Failure, subject: Option<Subject>, hop: Option<Hop>, now: Instant) {
+    fn give_up(
+        &mut self,
+        mut task: Task,
+        failure: &Failure,
+        subject: Option<Subject>,
+        hop: Option<&Hop>,
+        now: Instant,
+    ) {
         let Some(assigned) = self.partitions.get(task.assignment) else { return };
         let partition = assigned.partition.clone();
         task.failures += 1;
@@ -188,7 +197,7 @@ impl<S: Stage> Driver<S> {
         task: &Task,
         failure: &Failure,
         subject: Option<&Subject>,
-        hop: Option<Hop>,
+        hop: Option<&Hop>,
     ) -> Made {
         let stage = self.stage.name();
         let (class, code, error) = (failure.class.as_str(), failure.code, &failure.error);
@@ -211,7 +220,7 @@ impl<S: Stage> Driver<S> {
         let reason = Some((failure.code, failure.error.clone()));
         let told = work::progress(stage, &task.record, subject, Told::Failed, reason).and_then(|progress| {
             let mut progress: Vec<_> = progress.into_iter().collect();
-            work::inherit(&task.record.headers, hop.as_ref(), &mut progress);
+            work::inherit(&task.record.headers, hop, &mut progress);
             self.plan.wire.address(&mut progress)?;
             Ok(progress)
         });

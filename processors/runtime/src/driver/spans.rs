@@ -50,7 +50,7 @@ impl Hop {
 }
 
 /// The span of one try.
-pub(super) fn of_try(hop: Hop, worked: Worked, told: &Try<'_>) -> Span {
+pub(super) fn of_try(hop: &Hop, worked: Worked, told: &Try<'_>) -> Span {
     let record = &told.task.record;
     let mut attributes: Vec<(&'static str, Value)> = vec![
         ("messaging.operation.type", "process".into()),
@@ -91,7 +91,12 @@ pub(super) fn of_try(hop: Hop, worked: Worked, told: &Try<'_>) -> Span {
 }
 
 /// The span of a batch; none where no record of it is kept.
-pub(super) fn of_batch(tracer: &Tracer, stage: &'static str, worked: Worked, hops: &[Option<Hop>]) -> Option<Span> {
+pub(super) fn of_batch(
+    tracer: &Tracer,
+    stage: &'static str,
+    worked: Worked,
+    hops: &[Option<Box<Hop>>],
+) -> Option<Span> {
     let mut links: Vec<TraceContext> =
         hops.iter().flatten().map(|hop| hop.goes_on).filter(|hop| tracer.takes(hop)).collect();
     let links_left_out = links.len().saturating_sub(LINKS);

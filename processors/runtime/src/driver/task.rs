@@ -74,7 +74,7 @@ pub(super) struct BatchResult {
     pub(super) results: Vec<Result<Made, Failure>>,
     pub(super) subjects: Vec<Option<Subject>>,
     /// Every task's place in its trace, where it has one.
-    pub(super) hops: Vec<Option<Hop>>,
+    pub(super) hops: Vec<Option<Box<Hop>>>,
     pub(super) worked: Worked,
     /// Of the limiter, where the stage calls a dependency.
     pub(super) ticket: Option<Ticket>,

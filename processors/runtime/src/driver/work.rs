@@ -52,12 +52,12 @@ pub(super) async fn work<S: Stage>(
     let (outcomes, broke) = outcomes_of(&stage, inputs).await;
     let mut outcomes = outcomes.into_iter();
     let mut results = Vec::with_capacity(tasks.len());
-    let hops: Vec<Option<Hop>> = tasks.iter().map(|(_, task)| Hop::of(&task.record.headers)).collect();
+    let hops: Vec<_> = tasks.iter().map(|(_, task)| Hop::of(&task.record.headers).map(Box::new)).collect();
     for ((((_, task), hop), subject), undecodable) in tasks.iter().zip(&hops).zip(&subjects).zip(undecodable) {
         results.push(match undecodable {
             Some(failure) => Err(failure),
             None => match outcomes.next() {
-                Some(outcome) => made(stage.name(), &task.record, hop.as_ref(), subject.as_ref(), outcome)
+                Some(outcome) => made(stage.name(), &task.record, hop.as_deref(), subject.as_ref(), outcome)
                     .and_then(|made| made.addressed(&wire)),
                 None => Err(Failure::transient("stage_broke", "the stage gave no outcome")),
             },

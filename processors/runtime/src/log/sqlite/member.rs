@@ -243,7 +243,12 @@ impl Task {
         // The metadata counts from the committed offset, and means nothing at another one.
         let metadata = if offset == committed { metadata } else { String::new() };
         if offset != committed {
-            tracing::warn!(%partition, committed, low, end, "the committed offset is not kept any more; reading from {offset}");
+            tracing::warn!(
+                topic = %partition.topic,
+                partition = partition.partition,
+                committed, low, end,
+                "the committed offset is not kept any more; reading from {offset}"
+            );
         }
         self.reading.insert(slot, Cursor { partition: partition.clone(), next: offset, end_told: None });
         Some(Position { partition, offset, metadata })
@@ -264,7 +269,12 @@ impl Task {
             }
             if cursor.next < low {
                 let Cursor { partition, next, .. } = cursor;
-                tracing::warn!(%partition, offset = next, low, "records were not read before their retention ended");
+                tracing::warn!(
+                    topic = %partition.topic,
+                    partition = partition.partition,
+                    offset = next, low,
+                    "records were not read before their retention ended"
+                );
                 cursor.next = low;
             }
             if cursor.next < end {
