@@ -23,7 +23,7 @@ const WORDS: [(&str, &str); 3] =
     [("anchovy.svg", "Anchovy pizza"), ("bergamot.svg", "Bergamot tea"), ("cardamom.svg", "Cardamom buns")];
 
 fn story(site: &Site) {
-    let files = WORDS.map(|(name, words)| site.product.file(name, screen(words)));
+    let files = WORDS.map(|(name, words)| site.product.file(Path::new("screens").join(name), screen(words)));
     let [anchovy, bergamot, _] = &files;
     an_outage_makes_dead_letters(site, anchovy.parent().unwrap());
     let mut service = site.serve(&[]);
@@ -113,7 +113,7 @@ fn one_that_is_redriven_too_soon_comes_back_and_is_limited(site: &Site, anchovy:
     let refused = redrive(&["--most-redrives", "1", "--execute"]);
     assert_eq!((&refused["redrive"], &refused["executed"]), (&0.into(), &false.into()), "{refused}");
     assert_eq!(refused["left_out"], serde_json::json!({"redriven": 1, "exhausted": 1}), "{refused}");
-    assert_eq!(refused["named"][0]["reason"], "failed again, redrives: 1", "{refused}");
+    assert!(refused["named"][0]["reason"].as_str().unwrap().contains("failed again"), "{refused}");
 }
 
 fn they_are_redriven_once(site: &Site) {
