@@ -97,6 +97,18 @@ pub(super) async fn a_revoked_partition_stays_until_it_is_let_go(fixture: &impl 
     assert_eq!(second.held.into_values().collect::<Vec<_>>(), [position(&wanted, 0, "drained")]);
 }
 
+pub(super) async fn a_partition_that_stays_is_read_on_while_another_drains(fixture: &impl Fixture) {
+    let (topic, group) = (fixture.fresh_topic(2).await, unique("group"));
+    let (mut first, _second, wanted) = first_and_second(fixture, &group, &topic).await;
+    let kept = first.held.keys().next().unwrap().clone();
+    let log = fixture.log().await;
+    log.append(numbered(&topic, 0..100)).await.unwrap();
+    let written = log.read(&kept, 0, 100).await.unwrap().len();
+    first.until("all records of what it keeps", |first| first.values(&kept).len() == written).await;
+    assert!(written > 0 && Instant::now() < first.revoked[0].deadline, "it came while the other one drained");
+    assert_eq!(first.values(&wanted), [""; 0], "nothing new comes of what is to be given back");
+}
+
 pub(super) async fn a_commit_for_a_partition_that_was_given_away_is_refused_as_a_whole(fixture: &impl Fixture) {
     let (topic, target, group) = (fixture.fresh_topic(2).await, fixture.fresh_topic(1).await, unique("group"));
     let (mut first, mut second, wanted) = first_and_second(fixture, &group, &topic).await;

@@ -1,13 +1,15 @@
 //! The contract on Apache Kafka, under both group protocols, and what only a broker can have: aborted records,
 //! stale generations, an end.
 
+mod identity;
 mod processes;
+mod terminate;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use frameline_runtime::Position;
-use frameline_runtime::log::kafka::{GroupProtocol, KafkaLog, KafkaSettings};
+use frameline_runtime::log::kafka::{GroupProtocol, Identity, KafkaLog, KafkaSettings};
 use frameline_runtime::log::{Commit, CommitError, Event, LogError};
 use frameline_tests::kafka::Broker;
 
@@ -31,6 +33,7 @@ mod consumer {
 struct Cluster {
     bootstrap_servers: String,
     group_protocol: GroupProtocol,
+    identity: Identity,
     properties: BTreeMap<String, String>,
 }
 
@@ -42,21 +45,28 @@ impl Cluster {
     }
 
     fn of(broker: &Broker, group_protocol: GroupProtocol) -> Self {
-        Self { bootstrap_servers: broker.bootstrap_servers(), group_protocol, properties: BTreeMap::new() }
+        Self {
+            bootstrap_servers: broker.bootstrap_servers(),
+            group_protocol,
+            identity: Identity::Dynamic,
+            properties: BTreeMap::new(),
+        }
     }
 
     fn settings(&self) -> KafkaSettings {
         KafkaSettings {
             bootstrap_servers: self.bootstrap_servers.clone(),
             group_protocol: self.group_protocol,
+            identity: self.identity,
             properties: self.properties.clone(),
+            ..KafkaSettings::new(&self.bootstrap_servers)
         }
     }
 }
 
 #[async_trait]
 impl Fixture for Cluster {
-    async fn log(&self) -> Arc<dyn Log> {
+    async fn operate(&self) -> Arc<dyn Operate> {
         Arc::new(KafkaLog::connect(self.settings()).unwrap())
     }
 
@@ -114,6 +124,9 @@ async fn aborted_records_take_offsets_and_are_never_seen() {
     assert_eq!(follower.values(&partition), ["good"]);
     assert!(follower.records[0].1.offset > 0, "the aborted ones took no offsets, so this proves nothing");
     assert_eq!(all_records(&log, &topic).await.len(), 1);
+    let mut scan = log.scan(frameline_runtime::log::scan::whole(log.as_ref(), &[topic]).await.unwrap()).await.unwrap();
+    assert_eq!(scan.next().await.unwrap().unwrap().records, [follower.records[0].1.clone()]);
+    assert_eq!(scan.next().await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

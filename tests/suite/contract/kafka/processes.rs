@@ -7,18 +7,19 @@ use super::*;
 
 const BOOTSTRAP_SERVERS: &str = "FRAMELINE_CONTRACT_BOOTSTRAP_SERVERS";
 const GROUP_PROTOCOL: &str = "FRAMELINE_CONTRACT_GROUP_PROTOCOL";
+const IDENTITY: &str = "FRAMELINE_CONTRACT_IDENTITY";
 const WORK: &str = "FRAMELINE_CONTRACT_WORK";
 /// How often a process is killed in [`killed_processes`].
 const KILLS: usize = 8;
 
 /// A process with a member of a group.
-fn start(cluster: &Cluster, work: &[&str]) -> Child {
+pub(super) fn start(cluster: &Cluster, work: &[&str]) -> Child {
     let group_protocol = format!("{:?}", cluster.group_protocol);
+    let identity = format!("{:?}", cluster.identity);
     let servers = cluster.bootstrap_servers.clone();
-    Child::start(
-        module_path!(),
-        [(BOOTSTRAP_SERVERS, servers), (GROUP_PROTOCOL, group_protocol), (WORK, work.join(" "))],
-    )
+    let environment =
+        [(BOOTSTRAP_SERVERS, servers), (GROUP_PROTOCOL, group_protocol), (IDENTITY, identity), (WORK, work.join(" "))];
+    Child::start(module_path!(), environment)
 }
 
 /// A member whose process stood still was given up by the group; when it wakes, it is a zombie.
@@ -86,7 +87,12 @@ async fn child_process() {
         Ok("Consumer") => GroupProtocol::Consumer,
         _ => GroupProtocol::Classic,
     };
-    let cluster = Cluster { bootstrap_servers, group_protocol, properties: BTreeMap::new() };
+    let identity = match std::env::var(IDENTITY).as_deref() {
+        Ok("Static") => Identity::Static,
+        Ok("StaticLeaving") => Identity::StaticLeaving,
+        _ => Identity::Dynamic,
+    };
+    let cluster = Cluster { bootstrap_servers, group_protocol, identity, properties: BTreeMap::new() };
     let membership = |group: &str, source: &str| Membership {
         session_timeout: Duration::from_secs(2),
         drain_deadline: Duration::from_secs(1),
@@ -96,8 +102,20 @@ async fn child_process() {
         ["copy", group, source, target] => {
             copy(cluster.log().await, membership(group, source), (*target).to_owned()).await;
         }
+        ["rest", group, source, _target] => rest(&cluster.log().await, cluster.patient(group, "child", source)).await,
         ["stop", group, source, target] => stop(&cluster.log().await, membership(group, source), target).await,
         other => panic!("{other:?} is no work"),
+    }
+}
+
+/// Says how many partitions it has, whenever that is another number, and lets go what it is asked for.
+async fn rest(log: &Arc<dyn Log>, membership: Membership) {
+    let mut member = Follower::join(log, membership).await;
+    loop {
+        let had = member.held.len();
+        member.until("something new", |member| member.held.len() != had).await;
+        member.revoked.clear();
+        println!("has {}", member.held.len());
     }
 }
 
