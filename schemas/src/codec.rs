@@ -2,12 +2,14 @@
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
+use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::releases::{RELEASES, Release, current};
+use crate::releases::current;
+use crate::wire::Writer;
 use crate::*;
 
 const MAGIC: u8 = 0;
@@ -29,8 +31,16 @@ pub enum DecodeError {
     #[error("the first byte is {0}, not the 0 of the wire format")]
     Magic(u8),
     /// No schema has this id.
-    #[error("schema id {0} is unknown here")]
+    #[error("schema id {0} is unknown")]
     UnknownSchema(u32),
+    /// The id's schema is none that ours can read.
+    #[error("schema id {id} cannot be read: {reason}")]
+    Unreadable {
+        /// The schema id.
+        id: u32,
+        /// What the schema is, and what stands in the way.
+        reason: String,
+    },
     /// Another record than the reader takes.
     #[error("a {found} record, where {expected} is read")]
     Unexpected {
@@ -59,7 +69,12 @@ pub struct EncodeError {
     reason: String,
 }
 
-/// Writes a record with the newest release of its schema.
+/// The registry is not known to have the release that a record was made with: `frame v1`.
+#[derive(Debug, Error)]
+#[error("no id is known for the schema {0}")]
+pub struct Unaddressed(pub String);
+
+/// Writes a record with the newest release of its schema, under the id that the release has in the files.
 pub fn encode<T: Record>(value: &T) -> Result<Vec<u8>, EncodeError> {
     let fail = |reason: String| EncodeError { record: T::NAME, reason };
     let release = current(T::NAME).ok_or_else(|| fail("it has no release".to_owned()))?;
@@ -73,16 +88,18 @@ pub fn encode<T: Record>(value: &T) -> Result<Vec<u8>, EncodeError> {
     Ok(bytes)
 }
 
-/// Reads one record of a known type.
+/// Reads one record of a known type, by the ids of the files.
 pub fn decode<T: Record>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let (release, body) = open(bytes)?;
-    if release.record != T::NAME {
-        return Err(DecodeError::Unexpected { found: release.record, expected: T::NAME });
-    }
-    body_of(release, body)
+    SchemaIds::files().decode(bytes)
 }
 
-fn open(bytes: &[u8]) -> Result<(&'static Release, &[u8]), DecodeError> {
+/// The id of the schema that bytes say they were written with.
+pub fn schema_id(bytes: &[u8]) -> Option<u32> {
+    header_of(bytes).ok().map(|(id, _)| id)
+}
+
+/// The id in front of the bytes, and the body behind it.
+pub(crate) fn header_of(bytes: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
     let Some((header, body)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Err(DecodeError::TooShort(bytes.len()));
     };
@@ -90,29 +107,40 @@ fn open(bytes: &[u8]) -> Result<(&'static Release, &[u8]), DecodeError> {
     if magic != MAGIC {
         return Err(DecodeError::Magic(magic));
     }
-    let id = u32::from_be_bytes(id);
-    let release = RELEASES.iter().find(|release| release.id == id).ok_or(DecodeError::UnknownSchema(id))?;
-    Ok((release, body))
+    Ok((u32::from_be_bytes(id), body))
 }
 
-fn body_of<T: Record>(release: &'static Release, mut body: &[u8]) -> Result<T, DecodeError> {
-    let fail = |reason: String| DecodeError::Body { record: release.record, id: release.id, reason };
-    let writer = release.schema().map_err(|reason| fail(reason.to_owned()))?;
-    let newest = current(T::NAME).ok_or_else(|| fail("it has no release".to_owned()))?;
-    let reader = if newest.id == release.id {
-        GenericDatumReader::builder(writer).human_readable(true).build()
+/// The same body under another id; in place, where nobody else holds the bytes.
+pub(crate) fn with_id(value: Bytes, id: u32) -> Bytes {
+    let mut bytes = BytesMut::from(value);
+    if let Some(header) = bytes.first_chunk_mut::<HEADER_BYTES>() {
+        let [_, place @ ..] = header;
+        *place = id.to_be_bytes();
+    }
+    bytes.freeze()
+}
+
+/// Reads a body by its writer's schema; by way of resolution, where that is not our newest.
+pub(crate) fn read<T: Record>(writer: &Writer<'_>, mut body: &[u8]) -> Result<T, DecodeError> {
+    let fail = |reason: String| DecodeError::Body { record: writer.record, id: writer.id, reason };
+    let record = if writer.is_newest {
+        let reader = GenericDatumReader::builder(writer.schema).human_readable(true).build();
+        reader.and_then(|reader| reader.read_deser(&mut body)).map_err(|error| fail(error.to_string()))?
     } else {
-        let schema = newest.schema().map_err(|reason| fail(reason.to_owned()))?;
-        GenericDatumReader::builder(writer).reader_schema(schema).human_readable(true).build()
+        resolve(writer, &mut body).map_err(fail)?
     };
-    let record = reader
-        .map_err(|error| fail(error.to_string()))?
-        .read_deser(&mut body)
-        .map_err(|error| fail(error.to_string()))?;
     if !body.is_empty() {
         return Err(fail(format!("{} bytes are left behind it", body.len())));
     }
     Ok(record)
+}
+
+/// The reader that deserializes does not resolve: what it was written with becomes a value first.
+fn resolve<T: Record>(writer: &Writer<'_>, body: &mut &[u8]) -> Result<T, String> {
+    let newest = current(T::NAME).ok_or("it has no release")?;
+    let reader = GenericDatumReader::builder(writer.schema).reader_schema(newest.schema()?).build();
+    let value = reader.and_then(|reader| reader.read_value(body)).map_err(|error| error.to_string())?;
+    apache_avro::from_value(&value).map_err(|error| error.to_string())
 }
 
 macro_rules! messages {
@@ -122,19 +150,25 @@ macro_rules! messages {
         })*
 
         /// Any record, told apart by its schema's id.
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(untagged)]
         #[allow(missing_docs)]
         pub enum Message {
             $($record($record)),*
         }
 
         impl Message {
-            /// Reads whatever record the bytes hold.
+            /// Reads whatever record the bytes hold, by the ids of the files.
             pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-                let (release, body) = open(bytes)?;
-                match release.record {
-                    $($name => body_of::<$record>(release, body).map(Message::$record),)*
-                    _ => Err(DecodeError::UnknownSchema(release.id)),
+                Self::decode_by(SchemaIds::files(), bytes)
+            }
+
+            /// Reads whatever record the bytes hold, by these ids.
+            pub fn decode_by(ids: &SchemaIds, bytes: &[u8]) -> Result<Self, DecodeError> {
+                let (writer, body) = ids.open(bytes)?;
+                match writer.record {
+                    $($name => read::<$record>(&writer, body).map(Message::$record),)*
+                    _ => Err(DecodeError::UnknownSchema(writer.id)),
                 }
             }
 

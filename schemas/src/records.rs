@@ -160,4 +160,6 @@ pub struct Progress {
     pub frames: Option<i32>,
     pub passages: Option<i32>,
     pub at: i64,
+    pub redrives: i32,
+    pub redriven: bool,
 }

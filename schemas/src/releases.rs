@@ -3,12 +3,14 @@
 //! To change a record: edit its `.avsc`, copy it to `released/NAME.vN.avsc`, add a line below with the next
 //! free id. The tests refuse a change that some released version cannot be read with.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 
 /// One released version of a record's schema.
+#[derive(Debug)]
 pub struct Release {
     /// Its id on the wire; never given to another.
     pub id: u32,
@@ -42,9 +44,10 @@ releases! {
     5 "embedding" 1,
     6 "manifest" 1,
     7 "progress" 1,
+    8 "progress" 2,
 }
 
-fn parse(text: &str) -> Result<Schema, String> {
+pub(crate) fn parse(text: &str) -> Result<Schema, String> {
     Schema::parse_str(text).map_err(|error| error.to_string())
 }
 
@@ -53,11 +56,51 @@ impl Release {
     pub fn schema(&self) -> Result<&Schema, &str> {
         self.parsed.as_ref().map_err(String::as_str)
     }
+
+    /// The name under which a registry keeps its record's versions: the full name of the record, as a topic
+    /// carries more than one.
+    pub fn subject(&self) -> String {
+        subject_of(self.record)
+    }
+
+    /// Whether its record has no later release.
+    pub(crate) fn is_newest(&self) -> bool {
+        !RELEASES.iter().any(|other| other.record == self.record && other.version > self.version)
+    }
+
+    /// Whether the schema is this release, however its text is laid out.
+    pub(crate) fn is(&self, schema: &Schema) -> bool {
+        let written = |schema: &Schema| serde_json::to_value(schema).ok();
+        self.schema().is_ok_and(|ours| written(ours).is_some() && written(ours) == written(schema))
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} v{}", self.record, self.version)
+    }
+}
+
+/// The subject of a record: `frame` is `frameline.Frame`.
+fn subject_of(record: &str) -> String {
+    let named = current(record).and_then(|release| release.schema().ok()).and_then(Schema::name);
+    named.map_or_else(|| record.to_owned(), ToString::to_string)
+}
+
+/// The record of ours that a schema is a version of, by its name.
+pub(crate) fn record_of(schema: &Schema) -> Option<&'static str> {
+    let name = schema.name()?.to_string();
+    RELEASES.iter().map(|release| release.record).find(|record| subject_of(record) == name)
 }
 
 /// The newest release of `record`: what is written.
 pub fn current(record: &str) -> Option<&'static Release> {
     RELEASES.iter().filter(|release| release.record == record).max_by_key(|release| release.version)
+}
+
+/// Why no record written with `writer` can be read with `reader`; nothing when some, or all, can.
+pub(crate) fn unreadable(writer: &Schema, reader: &Schema) -> Option<String> {
+    SchemaCompatibility::can_read(writer, reader).err().map(|error| error.to_string())
 }
 
 /// Why records written with `writer` cannot all be read with `reader`, naming the field and the reason;

@@ -177,7 +177,7 @@ proptest! {
         round_trip(&Unit { head: head.clone(), unit_id, content: content.clone(), thumbnail: thumbnail.clone(), quality })?;
         round_trip(&Embedding { head: head.clone(), unit_id, content, thumbnail, text_vector: Some(vector), image_vector: other })?;
         round_trip(&Manifest { head: head.clone(), format: picture.uri, deleted: flag, frames: number, passages: number, discovered_at: time })?;
-        round_trip(&Progress { head, stage: picture.hash, step, unit_id: Some(unit_id), outcome, reason_code: text.clone(), reason: text, frames: Some(number), passages: None, at: time })?;
+        round_trip(&Progress { head, stage: picture.hash, step, unit_id: Some(unit_id), outcome, reason_code: text.clone(), reason: text, frames: Some(number), passages: None, at: time, redrives: number, redriven: number % 2 == 0 })?;
     }
 
     #[test]

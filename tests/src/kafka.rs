@@ -17,6 +17,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::Pid;
 
+use crate::proxy::Proxy;
 use crate::server::{Process, cache_folder};
 
 /// The version that tests run against.
@@ -77,19 +78,23 @@ impl Broker {
             .unwrap_or_else(|error| panic!("no Apache Kafka {VERSION} to test on: {error:#}"))
     }
 
-    /// A broker that tells its clients to come to another port: to a proxy's, which leads to [`Self::port`].
+    /// A broker that tells its clients to come to the proxy, which from now on leads to it.
     ///
     /// # Errors
     /// Where it cannot be had, with what is missing.
-    pub fn behind(proxy_port: u16) -> Result<Self> {
-        Self::try_start(Some(proxy_port), "")
+    pub fn behind(proxy: &Proxy) -> Result<Self> {
+        Self::try_start(Some(proxy), "")
     }
 
-    fn try_start(advertised_port: Option<u16>, more: &str) -> Result<Self> {
+    fn try_start(proxy: Option<&Proxy>, more: &str) -> Result<Self> {
         let libraries = install()?;
         let folder = new_folder()?;
         let (port, controller_port) = (free_port()?, free_port()?);
-        let properties = properties(&folder, port, advertised_port.unwrap_or(port), controller_port);
+        let advertised_port = proxy.map_or(port, Proxy::port);
+        if let Some(proxy) = proxy {
+            proxy.lead_to(port);
+        }
+        let properties = properties(&folder, port, advertised_port, controller_port);
         let more = more.replace("{port}", &port.to_string()).replace("{controller_port}", &controller_port.to_string());
         fs::write(folder.join("server.properties"), properties + &more)?;
         format_data(&libraries, &folder)?;
@@ -101,11 +106,6 @@ impl Broker {
     /// Where clients begin: `host:port`.
     pub fn bootstrap_servers(&self) -> String {
         format!("127.0.0.1:{}", self.port)
-    }
-
-    /// Where it listens.
-    pub fn port(&self) -> u16 {
-        self.port
     }
 
     /// What one of Kafka's own tools prints, asked about this broker.

@@ -13,7 +13,7 @@ use frameline_index::Index;
 use frameline_render::{Render, RenderSettings};
 use frameline_runtime::{Input, Outcome, Output, Record, Stage};
 use frameline_sandbox::PoolSettings;
-use frameline_schemas::{Action, File as FileRecord, Head, file_id, job_id};
+use frameline_schemas::{Action, File as FileRecord, Head, SchemaIds, file_id, job_id};
 use frameline_stores::blobs::Blobs;
 use frameline_stores::vectors::{SqliteVectors, Vectors};
 use frameline_validate::{Validate, ValidateSettings};
@@ -137,7 +137,7 @@ impl Steps {
 async fn step<S: Stage>(stage: &S, outputs: Vec<Output>) -> anyhow::Result<Vec<Output>> {
     let decode = |Output { key, value, headers, .. }: Output| {
         let record = Record { offset: 0, timestamp_ms: 0, key, value, headers };
-        S::In::decode(&record).map(|decoded| decoded.value).map_err(|failure| anyhow!(failure.error))
+        S::In::decode(&record, &SchemaIds::of_files()).map(|decoded| decoded.value).map_err(|failure| anyhow!(failure.error))
     };
     let batch = outputs.into_iter().map(decode).collect::<anyhow::Result<Vec<_>>>()?;
     let mut made = Vec::new();

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use anyhow::Result;
+use frameline_runtime::log::kafka::is_secret;
+use frameline_runtime::secret::HIDDEN;
 use serde::Serialize;
 
 use super::Context;
@@ -48,7 +50,7 @@ impl Row {
     fn of(setting: Setting<'_>) -> Self {
         Self {
             name: setting.name.to_owned(),
-            value: without_secrets(setting.value),
+            value: if setting.key.is_secret { hidden(setting.value) } else { without_secrets(setting.value) },
             default: setting.default.clone(),
             unit: setting.key.unit,
             source: setting.source.to_string(),
@@ -57,12 +59,17 @@ impl Row {
     }
 }
 
+/// Says no more than whether there is one.
+fn hidden(value: &toml::Value) -> toml::Value {
+    let is_empty = value.as_str().is_some_and(str::is_empty);
+    toml::Value::String(if is_empty { String::new() } else { HIDDEN.to_owned() })
+}
+
 /// What a client logs in with is not for logs and screens.
 fn without_secrets(value: &toml::Value) -> toml::Value {
     let toml::Value::Table(table) = value else { return value.clone() };
-    let is_secret = |name: &str| ["password", "secret", "key.pem"].iter().any(|word| name.contains(word));
     let hidden = table.iter().map(|(name, value)| {
-        let value = if is_secret(name) { toml::Value::String("…".to_owned()) } else { value.clone() };
+        let value = if is_secret(name) { toml::Value::String(HIDDEN.to_owned()) } else { value.clone() };
         (name.clone(), value)
     });
     toml::Value::Table(hidden.collect())

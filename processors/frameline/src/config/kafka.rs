@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use frameline_runtime::log::kafka::{
-    GroupProtocol, Identity, KafkaSettings, Sasl, Security, SecurityProtocol, Tls,
-};
+use frameline_runtime::log::kafka::{GroupProtocol, Identity, KafkaSettings, Sasl, Security, SecurityProtocol, Tls};
 use serde::{Deserialize, Serialize};
 
 /// Apache Kafka.
@@ -24,8 +22,7 @@ pub(crate) struct Kafka {
 impl Kafka {
     /// What the client takes.
     pub(crate) fn settings(&self) -> KafkaSettings {
-        let security =
-            Security { protocol: self.security_protocol, tls: self.tls.clone(), sasl: self.sasl.clone() };
+        let security = Security { protocol: self.security_protocol, tls: self.tls.clone(), sasl: self.sasl.clone() };
         KafkaSettings {
             bootstrap_servers: self.bootstrap_servers.clone(),
             group_protocol: self.group_protocol,

@@ -39,13 +39,17 @@ impl Schemas {
         let scheme = self.registry.split_once("://").map(|(scheme, _)| scheme);
         if self.registry.is_empty() {
             let has_login = has_password || !self.username.is_empty();
-            return has_login.then(|| "schemas.username or its password is set and schemas.registry is empty".to_owned());
+            return has_login
+                .then(|| "schemas.username or its password is set and schemas.registry is empty".to_owned());
         }
         if !matches!(scheme, Some("http" | "https")) {
             return Some(format!("schemas.registry is {} and must begin with http:// or https://", self.registry));
         }
         if self.registry.contains('@') {
-            return Some("schemas.registry has a login in it, which would be shown: set schemas.username and a password".to_owned());
+            return Some(
+                "schemas.registry has a login in it, which would be shown: set schemas.username and a password"
+                    .to_owned(),
+            );
         }
         match (self.username.is_empty(), has_password) {
             (true, true) => Some("schemas.password is set and schemas.username is empty".to_owned()),

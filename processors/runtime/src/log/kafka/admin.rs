@@ -1,6 +1,6 @@
 //! What needs no membership: topics, lag, and reading without a group. All of it blocks, but for the creation.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -13,30 +13,55 @@ use super::chunks::copied;
 use super::context::{Consumer, Context};
 use super::events::{Content, Queue};
 use super::faults::log_error;
-use super::positions::{ask, committed};
+use super::positions::{ask, committed, edges};
 use super::settings::KafkaSettings;
+use super::token::{self, Connect};
 use crate::log::{LogError, NewTopic, PartitionLag, TopicState};
 use crate::record::{Record, TopicPartition};
 
 /// How long a question to the brokers may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a new topic may take to be seen.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks for it.
 const VISIBLE_INTERVAL: Duration = Duration::from_millis(20);
 /// The group of a reader, which is never joined and never committed to.
-const READER: &str = "frameline-reader";
+pub(super) const READER: &str = "frameline-reader";
 
 /// The client for topics and watermarks.
 pub(super) struct Admin {
-    client: AdminClient<Context>,
-    settings: KafkaSettings,
+    pub(super) client: AdminClient<Context>,
+    pub(super) settings: KafkaSettings,
+    /// Sees the partitions' ends as others measure them, the uncommitted included; made when it is first needed.
+    watcher: OnceLock<Arc<Consumer>>,
 }
 
 impl Admin {
     pub(super) fn new(settings: KafkaSettings) -> Result<Self, LogError> {
         let client = settings.admin().create_with_context(Context).map_err(|error| log_error(&error))?;
-        Ok(Self { client, settings })
+        Ok(Self { client, settings, watcher: OnceLock::new() })
+    }
+
+    /// A consumer that never subscribes and is no member, to ask questions with.
+    pub(super) fn watcher(&self) -> Result<&Arc<Consumer>, LogError> {
+        if let Some(watcher) = self.watcher.get() {
+            return Ok(watcher);
+        }
+        let mut config = self.settings.consumer(READER, "watcher");
+        config.set("isolation.level", "read_uncommitted");
+        let watcher: Consumer = config.connect().map_err(|error| log_error(&error))?;
+        Ok(self.watcher.get_or_init(|| Arc::new(watcher)))
+    }
+
+    /// Gives those clients that live long the token that is in its file now: nobody polls their queues, where they
+    /// would ask.
+    pub(super) fn log_in(&self) {
+        if let Some(file) = self.settings.security.token_file() {
+            token::give(self.client.inner().native_ptr(), Some(&file.to_string_lossy()));
+            if let Some(watcher) = self.watcher.get() {
+                token::give(watcher.client().native_ptr(), Some(&file.to_string_lossy()));
+            }
+        }
     }
 
     /// The topics that exist, but for Kafka's own.
@@ -122,13 +147,13 @@ impl Admin {
         }
         // A consumer that never subscribes is no member: it may ask what the group committed, and disturbs nobody.
         let consumer: Consumer =
-            self.settings.consumer(group, "lag").create_with_context(Context).map_err(|error| log_error(&error))?;
+            self.settings.consumer(group, "lag").connect().map_err(|error| log_error(&error))?;
         let committed = committed(&consumer, &partitions, TIMEOUT).map_err(|error| log_error(&error))?;
-        let lag_of = |(partition, committed): (TopicPartition, Option<(i64, String)>)| {
-            let (low, high) = self.watermarks(&partition)?;
-            Ok(PartitionLag { partition, committed: committed.map(|(offset, _)| offset), low, high })
-        };
-        partitions.into_iter().zip(committed).map(lag_of).collect()
+        let edges = |edge| edges(self.watcher()?, &partitions, edge, TIMEOUT).map_err(|error| log_error(&error));
+        let (low, high) = (edges(Offset::Beginning)?, edges(Offset::End)?);
+        let places = committed.into_iter().map(|place| place.map(|(offset, _)| offset)).zip(low.into_iter().zip(high));
+        let lag = |(partition, (committed, (low, high)))| PartitionLag { partition, committed, low, high };
+        Ok(partitions.into_iter().zip(places).map(lag).collect())
     }
 
     /// Committed records from the offset on.
@@ -144,7 +169,7 @@ impl Admin {
     }
 
     fn read_present(&self, from: &TopicPartition, offset: i64, limit: usize) -> Result<Vec<Record>, KafkaError> {
-        let consumer: Consumer = self.settings.consumer(READER, "reader").create_with_context(Context)?;
+        let consumer: Consumer = self.settings.consumer(READER, "reader").connect()?;
         let consumer = Arc::new(consumer);
         let Some(queue) = Queue::of_group(&consumer) else { return Err(KafkaError::Canceled) };
         let mut list = TopicPartitionList::with_capacity(1);

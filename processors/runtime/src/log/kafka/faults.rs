@@ -2,6 +2,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::settings::is_secret;
 use crate::log::LogError;
 
 /// What an error means.
@@ -23,12 +24,12 @@ pub(super) fn meaning_of(code: RDKafkaErrorCode) -> Meaning {
         RDKafkaErrorCode::IllegalGeneration
         | RDKafkaErrorCode::UnknownMemberId
         | RDKafkaErrorCode::RebalanceInProgress
-        | RDKafkaErrorCode::FencedInstanceId
         | RDKafkaErrorCode::FencedMemberEpoch
         | RDKafkaErrorCode::StaleMemberEpoch => Meaning::Revoked,
-        RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch => {
-            Meaning::Fenced
-        }
+        RDKafkaErrorCode::Fenced
+        | RDKafkaErrorCode::FencedInstanceId
+        | RDKafkaErrorCode::ProducerFenced
+        | RDKafkaErrorCode::InvalidProducerEpoch => Meaning::Fenced,
         RDKafkaErrorCode::MessageSizeTooLarge
         | RDKafkaErrorCode::MessageBatchTooLarge
         | RDKafkaErrorCode::InvalidRecord => Meaning::Refused,
@@ -49,6 +50,9 @@ pub(super) fn refusal_of(code: RDKafkaErrorCode, size_bytes: usize) -> String {
 /// The same for calls that write no positions. The value of a property is never shown.
 pub(super) fn log_error(error: &KafkaError) -> LogError {
     match error {
+        KafkaError::ClientConfig(_, _, property, _) if is_secret(property) => {
+            LogError::Refused(format!("kafka property {property} is not taken as it is"))
+        }
         KafkaError::ClientConfig(_, what, property, _) => {
             LogError::Refused(format!("kafka property {property}: {}", what.to_lowercase()))
         }

@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::Offset;
 use tokio::sync::oneshot;
 
-use super::context::{Consumer, Context, close};
+use super::context::{Consumer, close};
 use super::events::{Event, Queue};
 use super::faults::log_error;
 use super::positions::{list_of, starts};

@@ -10,11 +10,12 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::Sender;
 
 use super::chunks::Collector;
-use super::context::{Consumer, Context};
+use super::context::Consumer;
 use super::events::{Content, Message, Queue};
 use super::faults::log_error;
 use super::positions::list_of;
 use super::settings::KafkaSettings;
+use super::token::Connect;
 use crate::log::LogError;
 use crate::log::scan::{Run, Scan, Span};
 use crate::record::TopicPartition;
@@ -34,7 +35,7 @@ pub(super) fn start(settings: &KafkaSettings, spans: Vec<Span>) -> Result<Scan, 
     }
     let closed = || LogError::Unavailable("the client has closed".to_owned());
     let consumer: Consumer =
-        settings.consumer(READER, "scan").create_with_context(Context).map_err(|error| log_error(&error))?;
+        settings.consumer(READER, "scan").connect().map_err(|error| log_error(&error))?;
     let consumer = Arc::new(consumer);
     let queue = Queue::of_group(&consumer).ok_or_else(closed)?;
     let mut list = TopicPartitionList::with_capacity(open.len());

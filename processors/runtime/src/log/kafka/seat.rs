@@ -12,7 +12,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::context::{Consumer, Context, close};
+use super::context::{Consumer, close};
 use super::events::{Content, Event, Queue, member_id};
 use super::faults::log_error;
 use super::settings::{GroupProtocol, Identity, KafkaSettings};

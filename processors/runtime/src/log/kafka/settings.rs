@@ -1,25 +1,33 @@
 //! How Kafka is reached, and which of its settings are not for configuration, because a promise rests on them.
 
+mod reserved;
+mod security;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use self::reserved::RESERVED;
+pub use self::reserved::is_secret;
+pub use self::security::{Sasl, SaslMechanism, Security, SecurityProtocol, Tls};
 use crate::log::{LogError, Membership};
+use crate::secret::HIDDEN;
 
 /// How the Kafka side of the log is reached.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaSettings {
     /// Brokers to begin with: `host:port`, separated by commas.
     pub bootstrap_servers: String,
     /// How members of a group agree on who has which partitions.
-    #[serde(default)]
     pub group_protocol: GroupProtocol,
+    /// How the group knows a member that comes back.
+    pub identity: Identity,
+    /// How brokers and clients make sure of each other.
+    pub security: Security,
     /// Properties for librdkafka, by their names there. Those that a promise rests on are refused.
-    #[serde(default, serialize_with = "without_secrets")]
     pub properties: BTreeMap<String, String>,
 }
 
@@ -32,32 +40,26 @@ pub enum GroupProtocol {
     Classic,
     /// The broker decides (KIP-848); brokers from 4.0 on speak it, and set the session timeout themselves.
     Consumer,
+    /// The broker decides where it can, else the members do. A member asks when it joins.
+    Auto,
 }
 
-/// What may not be set, and why not.
-const RESERVED: [(&str, &str); 21] = [
-    ("bootstrap.servers", "it is set by `bootstrap_servers`"),
-    ("metadata.broker.list", "it is set by `bootstrap_servers`"),
-    ("group.protocol", "it is set by `group_protocol`"),
-    ("group.id", "the group is the stage's name"),
-    ("group.instance.id", "a static member keeps its partitions after it has left"),
-    ("partition.assignment.strategy", "only what has to move is moved: cooperative-sticky"),
-    ("session.timeout.ms", "it belongs to the stage, and the drain deadline has to be shorter"),
-    ("enable.auto.commit", "positions are committed with the outputs, never by themselves"),
-    ("auto.commit.enable", "positions are committed with the outputs, never by themselves"),
-    ("enable.auto.offset.store", "positions are committed with the outputs, never by themselves"),
-    ("auto.offset.reset", "a group begins at the lowest offset, so that nothing is passed over"),
-    ("isolation.level", "only committed records are read"),
-    ("enable.partition.eof", "the end of a partition is committed, so that an idle group has no lag"),
-    ("transactional.id", "it is made of group and instance, so that a successor fences its predecessor"),
-    ("enable.idempotence", "a transaction needs it"),
-    ("acks", "a transaction needs all of them"),
-    ("request.required.acks", "a transaction needs all of them"),
-    ("partitioner", "the same key has to go to the same partition from every client"),
-    ("delivery.report.only.error", "a commit counts on the reports of failures, and on nothing else"),
-    ("log.queue", "log lines come out of the client's queue"),
-    ("enable.gapless.guarantee", "a failed record fails its transaction, which may then be aborted"),
-];
+/// How a group knows a member that comes back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Identity {
+    /// Not at all: who stops makes room at once, and who starts is new. For processes whose names are never used
+    /// again, such as the pods of a Deployment.
+    #[default]
+    Dynamic,
+    /// By the instance's name (KIP-345). Who starts again within the session timeout has its partitions back, and
+    /// the others notice nothing; until then nobody has them. For names that come back, such as the pods of a
+    /// StatefulSet.
+    Static,
+    /// As [`Self::Static`] for one that was killed; who stops in order makes room at once. Under the members' own
+    /// protocol only: under the broker's, a member with a name that stops always keeps its partitions.
+    StaticLeaving,
+}
 
 impl KafkaSettings {
     /// These brokers, and all else as it is by default.
@@ -65,6 +67,8 @@ impl KafkaSettings {
         Self {
             bootstrap_servers: bootstrap_servers.into(),
             group_protocol: GroupProtocol::default(),
+            identity: Identity::default(),
+            security: Security::default(),
             properties: BTreeMap::new(),
         }
     }
@@ -74,11 +78,41 @@ impl KafkaSettings {
         if self.bootstrap_servers.trim().is_empty() {
             return Err(LogError::Refused("bootstrap_servers is empty: name brokers as host:port".to_owned()));
         }
+        if self.identity == Identity::StaticLeaving && self.group_protocol != GroupProtocol::Classic {
+            let protocol = format!("{:?}", self.group_protocol).to_lowercase();
+            return Err(LogError::Refused(format!(
+                "identity is static-leaving and group_protocol is {protocol}: only under classic can a static member \
+                 leave; choose classic, or another identity"
+            )));
+        }
+        self.security.check().map_err(LogError::Refused)?;
+        self.check_token()?;
         let refused = RESERVED.iter().find(|(name, _)| self.properties.contains_key(*name));
         match refused {
             Some((name, reason)) => Err(LogError::Refused(format!("kafka property {name} cannot be set: {reason}"))),
             None => Ok(()),
         }
+    }
+
+    /// The same, looked through, with the passwords that lie in files.
+    pub(super) fn open(self) -> Result<Self, LogError> {
+        self.check()?;
+        let security = self.security.open().map_err(LogError::Refused)?;
+        Ok(Self { security, ..self })
+    }
+
+    /// A token comes from a file, or librdkafka gets one by properties of its own.
+    fn check_token(&self) -> Result<(), LogError> {
+        let security = &self.security;
+        let has_own = self.properties.keys().any(|name| name.contains("sasl.oauthbearer"));
+        if security.sasl.mechanism != SaslMechanism::OauthBearer || security.token_file().is_some() || has_own {
+            return Ok(());
+        }
+        Err(LogError::Refused(
+            "kafka.sasl.mechanism is OAUTHBEARER and nothing gives a token: set kafka.sasl.token_file, or librdkafka's \
+             sasl.oauthbearer.* in kafka.properties"
+                .to_owned(),
+        ))
     }
 
     /// What every client has: ours may be overridden where no promise rests on it.
@@ -102,6 +136,7 @@ impl KafkaSettings {
         // The broker decides what is too large, by topic; batches stay below its default of a mebibyte.
         config.set("message.max.bytes", "67108864");
         config.set("queue.buffering.max.kbytes", "131072");
+        self.security.apply(&mut config);
         for (name, value) in &self.properties {
             config.set(name, value);
         }
@@ -117,21 +152,27 @@ impl KafkaSettings {
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
         config.set("auto.offset.reset", "earliest");
+        // Of those that are in no group; the client wants it to be no longer than `max.poll.interval.ms`.
+        config.set("session.timeout.ms", "1");
         config
     }
 
-    /// The consumer of a member.
-    pub(super) fn member(&self, membership: &Membership) -> ClientConfig {
+    /// The client of a member's seat in its group, under one of the two protocols.
+    pub(super) fn member(&self, membership: &Membership, protocol: GroupProtocol) -> ClientConfig {
         let mut config = self.consumer(&membership.group, &membership.instance);
-        match self.group_protocol {
+        if self.identity != Identity::Dynamic {
+            config.set("group.instance.id", &membership.instance);
+        }
+        match protocol {
             GroupProtocol::Classic => {
                 config.set("partition.assignment.strategy", "cooperative-sticky");
                 config.set("session.timeout.ms", membership.session_timeout.as_millis().to_string());
                 let heartbeat = membership.session_timeout / 6;
                 config.set("heartbeat.interval.ms", heartbeat.as_millis().clamp(100, 3_000).to_string());
             }
-            GroupProtocol::Consumer => {
+            GroupProtocol::Consumer | GroupProtocol::Auto => {
                 config.set("group.protocol", "consumer");
+                config.remove("session.timeout.ms");
             }
         }
         config
@@ -164,18 +205,8 @@ impl KafkaSettings {
 const TRANSACTION_TIMEOUT_MS: &str = "transaction.timeout.ms";
 const DEFAULT_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
 
-const HIDDEN: &str = "***";
-
-fn is_secret(name: &str) -> bool {
-    ["password", "secret", "jaas"].iter().any(|word| name.contains(word))
-}
-
 fn shown(properties: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
     properties.iter().map(|(name, value)| (name.as_str(), if is_secret(name) { HIDDEN } else { value }))
-}
-
-fn without_secrets<S: Serializer>(properties: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(shown(properties))
 }
 
 impl fmt::Debug for KafkaSettings {
@@ -184,6 +215,8 @@ impl fmt::Debug for KafkaSettings {
             .debug_struct("KafkaSettings")
             .field("bootstrap_servers", &self.bootstrap_servers)
             .field("group_protocol", &self.group_protocol)
+            .field("identity", &self.identity)
+            .field("security", &self.security)
             .field("properties", &shown(&self.properties).collect::<Vec<_>>())
             .finish()
     }
@@ -206,6 +239,17 @@ mod tests {
             assert!(text.contains(name) && text.contains(reason), "{text}");
         }
         with("compression.type", "zstd").check().unwrap();
+    }
+
+    #[test]
+    fn a_static_member_that_is_to_leave_wants_the_protocol_under_which_it_can() {
+        let mut settings = KafkaSettings { identity: Identity::StaticLeaving, ..KafkaSettings::new("localhost:9092") };
+        settings.check().unwrap();
+        for (protocol, name) in [(GroupProtocol::Consumer, "consumer"), (GroupProtocol::Auto, "auto")] {
+            settings.group_protocol = protocol;
+            let text = settings.check().unwrap_err().to_string();
+            assert!(text.contains("static-leaving") && text.contains(name) && text.contains("classic"), "{text}");
+        }
     }
 
     #[test]
@@ -232,10 +276,14 @@ mod tests {
             drain_deadline: Duration::from_secs(3),
         };
         let mut settings = KafkaSettings::new("localhost:9092");
-        assert_eq!(settings.member(&membership).get("session.timeout.ms"), Some("6000"));
-        assert_eq!(settings.member(&membership).get("heartbeat.interval.ms"), Some("1000"));
-        settings.group_protocol = GroupProtocol::Consumer;
-        assert_eq!(settings.member(&membership).get("session.timeout.ms"), None);
-        assert_eq!(settings.member(&membership).get("partition.assignment.strategy"), None);
+        let classic = settings.member(&membership, GroupProtocol::Classic);
+        assert_eq!(classic.get("session.timeout.ms"), Some("6000"));
+        assert_eq!(classic.get("heartbeat.interval.ms"), Some("1000"));
+        assert_eq!(classic.get("group.instance.id"), None);
+        settings.identity = Identity::Static;
+        let consumer = settings.member(&membership, GroupProtocol::Consumer);
+        assert_eq!(consumer.get("session.timeout.ms"), None);
+        assert_eq!(consumer.get("partition.assignment.strategy"), None);
+        assert_eq!(consumer.get("group.instance.id"), Some("a"));
     }
 }

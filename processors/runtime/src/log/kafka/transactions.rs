@@ -9,11 +9,13 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings::rd_kafka_flush;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -27,6 +29,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::context::{log_line, report};
 use super::faults::{Meaning, log_error, meaning_of, refusal_of};
 use super::settings::KafkaSettings;
+use super::token;
 use crate::log::{CommitError, LogError};
 use crate::record::{Output, Position};
 
@@ -393,6 +396,12 @@ impl Reports {
 }
 
 impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, file: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        Ok(token::read(file.ok_or("no file is named")?)?)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log_line(level, facility, message);
     }

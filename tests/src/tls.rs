@@ -1,0 +1,52 @@
+//! Certificates for tests, made by `openssl`: an authority, a server's and a client's, and an authority that nobody
+//! knows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+/// Certificates, in a folder that goes with them.
+pub struct Certificates {
+    folder: TempDir,
+}
+
+impl Certificates {
+    /// Makes them; the server's is for 127.0.0.1 and no other name.
+    ///
+    /// # Errors
+    /// Where `openssl` is missing, or refuses.
+    pub fn new() -> Result<Self> {
+        let made = Self { folder: tempfile::Builder::new().prefix("frameline-tls-").tempdir()? };
+        made.make("ca", None, "basicConstraints=critical,CA:TRUE")?;
+        made.make("other-ca", None, "basicConstraints=critical,CA:TRUE")?;
+        made.make("server", Some("ca"), "subjectAltName=IP:127.0.0.1")?;
+        made.make("client", Some("ca"), "extendedKeyUsage=clientAuth")?;
+        let key = fs::read_to_string(made.file("server.key"))?;
+        let certificate = fs::read_to_string(made.file("server.pem"))?;
+        fs::write(made.file("server.both.pem"), key + &certificate)?;
+        Ok(made)
+    }
+
+    /// One of the files: `ca.pem`, `other-ca.pem`, `server.both.pem` (its key in it), `client.pem`, `client.key`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn make(&self, name: &str, authority: Option<&str>, extension: &str) -> Result<()> {
+        let mut command = Command::new("openssl");
+        command
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+            .args(["-subj", &format!("/CN=frameline-test-{name}"), "-addext", extension])
+            .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")]);
+        if let Some(authority) = authority {
+            command.args(["-CA", &format!("{authority}.pem"), "-CAkey", &format!("{authority}.key")]);
+        }
+        let folder: &Path = self.folder.path();
+        let output = command.current_dir(folder).stdin(Stdio::null()).output().context("openssl")?;
+        ensure!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+}

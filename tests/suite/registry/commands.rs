@@ -1,0 +1,116 @@
+//! `schemas check` and `schemas apply`, and a service beside a registry.
+
+use frameline_runtime::TopicPartition;
+use frameline_runtime::log::Log;
+use frameline_runtime::log::sqlite::SqliteLog;
+use frameline_schemas::{RELEASES, current};
+use frameline_tests::apicurio::Apicurio;
+use serde_json::Value;
+
+use super::{config, registry};
+use crate::process::{Ended, Product, Running, samples, until};
+
+fn states(report: &Value) -> Vec<(String, String)> {
+    let rows = report["schemas"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    rows.map(|row| (text(&row["schema"]), text(&row["state"]))).collect()
+}
+
+fn report(ended: &Ended) -> Value {
+    serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("no report: {ended:?}"))
+}
+
+#[test]
+fn a_fresh_registry_is_filled_by_apply_and_nothing_is_done_without_execute() {
+    let (registry, product) = (Apicurio::start(), Product::new());
+    let config = config(&product, &registry.url(), "");
+    let schemas =
+        |arguments: &[&str]| product.run([&["schemas"], arguments, &["--json", "--config", &config]].concat());
+
+    let (check, plan) = (schemas(&["check"]), schemas(&["apply"]));
+    assert_eq!((check.status, plan.status), (Some(1), Some(0)), "{check:?} {plan:?}");
+    for missing in [report(&check), report(&plan), report(&schemas(&["apply"]))] {
+        assert!(states(&missing).iter().all(|(_, state)| state == "missing"), "{missing}");
+        assert_eq!(missing["executed"], false);
+    }
+    product.run(["up", "--config", &config]).refuses(&["lacks", "file v1", "schemas apply --execute"]);
+
+    let done = report(&schemas(&["apply", "--execute"]));
+    assert_eq!(done["executed"], true);
+    assert!(done["rules"].as_array().unwrap().is_empty(), "every subject is FULL_TRANSITIVE: {done}");
+    let ids: Vec<u64> = done["schemas"].as_array().unwrap().iter().map(|row| row["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids.len(), RELEASES.len());
+    let again = schemas(&["apply", "--execute"]);
+    assert_eq!(report(&again)["schemas"], done["schemas"], "the second time changes nothing");
+    assert_eq!(schemas(&["check"]).status, Some(0));
+    let text = product.run(["schemas", "check", "--config", &config]);
+    assert!(text.out.contains("has what this version needs"), "{text:?}");
+}
+
+#[test]
+fn a_version_that_ours_does_not_go_with_is_refused_with_the_field() {
+    let (registry, product) = (Apicurio::start(), Product::new());
+    let renamed = current("manifest").unwrap().text.replace(r#""name": "frames""#, r#""name": "pictures""#);
+    registry.register("frameline.Manifest", &renamed);
+    let config = config(&product, &registry.url(), "");
+    let applied = product.run(["schemas", "apply", "--execute", "--json", "--config", &config]);
+    assert_eq!(applied.status, Some(1), "{applied:?}");
+    let report = report(&applied);
+    for (schema, state) in states(&report) {
+        assert_eq!(state, if schema == "manifest" { "refused" } else { "registered" }, "{schema}: {report}");
+    }
+    let refused = report["schemas"].as_array().unwrap().iter().find(|row| row["state"] == "refused").unwrap();
+    assert!(refused["reason"].as_str().unwrap().contains("frames"), "{refused}");
+    assert_eq!(report["others"][0]["subject"], "frameline.Manifest");
+    assert!(report["others"][0]["reason"].as_str().unwrap().contains("frames"), "{report}");
+
+    let text = product.run(["schemas", "check", "--config", &config]);
+    assert_eq!(text.status, Some(1));
+    assert!(text.out.contains("refused  manifest v1: ") && text.out.contains("version 1 there"), "{text:?}");
+}
+
+#[test]
+fn the_whole_chain_runs_on_the_ids_of_a_registry() {
+    let (registry, product) = (registry(), Product::new());
+    let config = config(&product, &registry.url(), "");
+    let mut service = Running::start(product.command(["up", "--json", "--listen", "127.0.0.1:0", "--config", &config]));
+    let samples = samples();
+    let (screen, document) = (samples.join("screens/checkout.svg"), samples.join("documents/interview-notes.txt"));
+    let added =
+        product.json(["add", "--wait", screen.to_str().unwrap(), document.to_str().unwrap(), "--config", &config]);
+    assert_eq!(added["counts"]["done"], 2, "{added}");
+    until("every lag is 0", || (product.json(["lag", "--config", &config])["lag"] == 0).then_some(()));
+    assert!(product.found("checkout delivery")[0].ends_with("checkout.svg"));
+    assert_eq!(service.stop(), Some(0));
+
+    let checked = product.json(["schemas", "check", "--config", &config]);
+    let rows = checked["schemas"].as_array().unwrap();
+    let id = rows.iter().find(|row| row["schema"] == "file").unwrap()["id"].as_u64().unwrap();
+    assert_ne!(id, u64::from(current("file").unwrap().id), "the same id in registry and files proves nothing");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let ids = runtime.block_on(ids_on_the_wire(&product, "files"));
+    assert_eq!(ids, [id, id]);
+}
+
+/// The schema ids of the records of a topic.
+async fn ids_on_the_wire(product: &Product, topic: &str) -> Vec<u64> {
+    let log = SqliteLog::open(&product.data().join("log.db")).await.unwrap();
+    let partitions = log.topics().await.unwrap().into_iter().find(|state| state.name == topic).unwrap().partitions;
+    let mut ids = Vec::new();
+    for partition in 0..partitions {
+        let records = log.read(&TopicPartition::new(topic, partition), 0, 100).await.unwrap();
+        let id = |record: &frameline_runtime::Record| frameline_schemas::schema_id(record.value.as_deref().unwrap());
+        ids.extend(records.iter().map(|record| u64::from(id(record).unwrap())));
+    }
+    ids
+}
+
+#[test]
+fn without_a_registry_or_with_one_that_is_down_a_command_says_so() {
+    let product = Product::new();
+    product.run(["schemas", "check"]).refuses(&["no schema registry is configured", "schemas.registry"]);
+    let config = config(&product, "http://127.0.0.1:1", "timeout = \"1s\"\n");
+    let down = product.run(["schemas", "check", "--config", &config]);
+    assert_eq!(down.status, Some(1), "{down:?}");
+    assert!(down.err.contains("http://127.0.0.1:1 is unavailable"), "{down:?}");
+}
