@@ -194,8 +194,9 @@ fn clamped(site: &Site) {
             .map(|committed| (at["partition"].clone(), committed))
     });
     let (partition, committed) = place.unwrap();
-    let second = site.records("frames")[2].clone();
-    site.forget("frames", i32::try_from(partition.as_i64().unwrap()).unwrap(), &second);
+    let records = site.records("frames");
+    let (gone, second) = (&records[1], &records[2]);
+    site.forget("frames", i32::try_from(partition.as_i64().unwrap()).unwrap(), gone, second);
     let rewind = |target: &[&str]| site.ask(&[&["rewind", "render"], target].concat());
     let plan = rewind(&["--to-offset", &format!("{partition}:0")]);
     let step = &plan["moves"][0];

@@ -139,13 +139,17 @@ impl Site {
         self.on_log(async |log| log.append(vec![output]).await.unwrap());
     }
 
-    /// Makes the log forget what lies before this record in its partition, as retention does in time.
-    pub(super) fn forget(&self, topic: &str, partition: i32, record: &Record) {
+    /// Makes the log forget what lies before `kept` in its partition, as retention does in time; `gone` is the one
+    /// right before it.
+    pub(super) fn forget(&self, topic: &str, partition: i32, gone: &Record, kept: &Record) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
             match &self.broker {
-                Some(broker) => delete_before(broker, topic, partition, record.offset).await,
-                None => expire_before(&self.product.data().join("log.db"), topic, record.timestamp_ms).await,
+                Some(broker) => delete_before(broker, topic, partition, kept.offset).await,
+                None => {
+                    let between_ms = i64::midpoint(gone.timestamp_ms, kept.timestamp_ms);
+                    expire_before(&self.product.data().join("log.db"), topic, between_ms).await;
+                }
             }
         });
     }

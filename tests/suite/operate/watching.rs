@@ -84,6 +84,10 @@ fn the_doctor_finds_what_is_well_and_what_is_not_embedded() {
     let site = Site::embedded();
     examined(&site, "embedded log");
     for store in ["vectors.db", "jobs.db"] {
+        for beside in ["-wal", "-shm"] {
+            // What was written last may lie beside it.
+            let _ = fs::remove_file(site.product.data().join(format!("{store}{beside}")));
+        }
         fs::write(site.product.data().join(store), [0x5a; 40_000]).unwrap();
     }
     let (report, status) = doctor(&site);
