@@ -1,13 +1,13 @@
 //! Sets up and runs what a developer runs: the tests and the benchmarks.
 //!
 //! It depends on nothing but the standard library, so that it is built in a second on a fresh machine. Each
-//! command is a file: [`test`] runs the whole test run and sums it up by [`report`], [`bench`] runs one
-//! benchmark. Both first see to the machine's [`needs`].
+//! command is a file: [`test`] runs the whole test run and sums it up by [`report`], [`program`] runs a benchmark
+//! or the fault harness. Both first see to the machine's [`needs`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod bench;
 mod cargo;
 mod needs;
+mod program;
 mod report;
 mod test;
 
@@ -20,6 +20,9 @@ usage: cargo xtask COMMAND
                       root on Debian, else says what is missing and exits 2
   bench NAME [--json] [--rounds N]
                       run a benchmark: chain, passthrough, embed, search; --json ends with one line for scripts
+  chaos --log sqlite|kafka --faults N --seed S [--json]
+                      run the whole chain under faults, the same ones for the same seed, and compare what it leaves
+                      with an undisturbed run; --json ends with one line for scripts
   help                this text";
 
 /// Why a command came to nothing.
@@ -42,7 +45,8 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["test"] => test::run(None),
         ["test", filter] if !filter.starts_with('-') => test::run(Some(filter)),
-        ["bench", name, options @ ..] if !name.starts_with('-') => bench::run(name, options),
+        ["bench", name, ..] if !name.starts_with('-') => program::run("bench", &words[1..]),
+        ["chaos", options @ ..] => program::run("chaos", options),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)

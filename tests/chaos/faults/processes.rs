@@ -1,0 +1,106 @@
+//! Faults of the stages' own processes.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use rustix::process::Signal;
+
+use super::{Ongoing, Over};
+use crate::fleet::{Leaving, Name};
+use crate::schedule::{DRAIN_DEADLINE, End};
+use crate::world::World;
+
+/// How long a process may take to end that was told to: its drain, and time to leave.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a replica may take to be ready before the fault goes on without it.
+const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) fn kill(stage: &'static str, world: &mut World) -> Result<Box<dyn Ongoing>> {
+    world.fleet.kill(Name::first(stage))?;
+    Ok(Box::new(Over))
+}
+
+pub(super) fn kill_all(world: &mut World) -> Result<Box<dyn Ongoing>> {
+    world.fleet.kill_all()?;
+    Ok(Box::new(Over))
+}
+
+/// On its way out. With nothing else wrong it has to drain.
+struct Terminated {
+    stage: &'static str,
+    leaving: Leaving,
+    has_to_drain: bool,
+}
+
+pub(super) fn terminate(stage: &'static str, world: &mut World, is_alone: bool) -> Result<Box<dyn Ongoing>> {
+    let Some(leaving) = world.fleet.terminate(Name::first(stage)) else { return Ok(Box::new(Over)) };
+    let has_to_drain = is_alone && leaving.was_ready;
+    Ok(Box::new(Terminated { stage, leaving, has_to_drain }))
+}
+
+impl Ongoing for Terminated {
+    fn end(self: Box<Self>, world: &mut World) -> Result<()> {
+        let Self { stage, leaving, has_to_drain } = *self;
+        let stopped = leaving.end(STOP_PATIENCE)?;
+        if has_to_drain && (!stopped.status.success() || stopped.unfinished != Some(0)) {
+            world.findings.push(format!(
+                "{stage} was told to stop, and did not drain within {DRAIN_DEADLINE:?}: {}, {:?} records unfinished, after {:?}",
+                stopped.status, stopped.unfinished, stopped.took
+            ));
+        }
+        Ok(())
+    }
+
+    fn ends_last(&self) -> bool {
+        true
+    }
+}
+
+/// Stopped in its tracks. Where several may work on a stage, another one takes over meanwhile.
+struct Frozen {
+    stage: &'static str,
+}
+
+pub(super) fn freeze(stage: &'static str, world: &mut World) -> Result<Box<dyn Ongoing>> {
+    if world.kafka.is_some() {
+        world.fleet.add(Name::second(stage))?;
+        world.fleet.recover(JOIN_PATIENCE)?;
+    }
+    world.fleet.signal(Name::first(stage), Signal::STOP);
+    Ok(Box::new(Frozen { stage }))
+}
+
+impl Ongoing for Frozen {
+    fn end(self: Box<Self>, world: &mut World) -> Result<()> {
+        world.fleet.signal(Name::first(self.stage), Signal::CONT);
+        leave(self.stage, End::Terminate, world)
+    }
+}
+
+/// One more, which is to go again.
+struct Joined {
+    stage: &'static str,
+    end: End,
+}
+
+pub(super) fn replica(stage: &'static str, end: End, world: &mut World) -> Result<Box<dyn Ongoing>> {
+    world.fleet.add(Name::second(stage))?;
+    Ok(Box::new(Joined { stage, end }))
+}
+
+impl Ongoing for Joined {
+    fn end(self: Box<Self>, world: &mut World) -> Result<()> {
+        world.fleet.recover(JOIN_PATIENCE)?;
+        leave(self.stage, self.end, world)
+    }
+}
+
+fn leave(stage: &'static str, end: End, world: &mut World) -> Result<()> {
+    let Some(process) = world.fleet.take(Name::second(stage)) else { return Ok(()) };
+    match end {
+        // Dropped is killed.
+        End::Kill => drop(process),
+        End::Terminate => drop(process.stop(STOP_PATIENCE)?),
+    }
+    Ok(())
+}
