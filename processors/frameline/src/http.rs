@@ -19,6 +19,9 @@ use tokio::net::TcpListener;
 
 use crate::error::Refusal;
 
+/// Values of histograms pile up until they are sorted into their buckets; nobody may ever scrape.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// What the answers are made of.
 #[derive(Clone)]
 pub(crate) struct Probes {
@@ -84,13 +87,23 @@ pub(crate) fn record_metrics() -> Result<PrometheusHandle> {
 
 /// Answers for as long as it is polled.
 pub(crate) async fn serve(listener: TcpListener, probes: Probes) {
+    let metrics = probes.metrics.clone();
     let app = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(scrape))
         .with_state(probes);
-    if let Err(error) = axum::serve(listener, app).await {
-        tracing::error!(%error, "probes are no longer answered");
+    let upkeep = async {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            metrics.run_upkeep();
+        }
+    };
+    tokio::select! {
+        Err(error) = axum::serve(listener, app).into_future() => {
+            tracing::error!(%error, "probes are no longer answered");
+        }
+        () = upkeep => {}
     }
 }
 
@@ -115,7 +128,7 @@ async fn readyz(State(probes): State<Probes>) -> (StatusCode, Json<Readiness>) {
     (status, Json(Readiness { ready, stages }))
 }
 
-async fn metrics(State(probes): State<Probes>) -> String {
+async fn scrape(State(probes): State<Probes>) -> String {
     probes.stages.iter().for_each(driver::Status::publish);
     probes.metrics.render()
 }

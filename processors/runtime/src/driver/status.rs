@@ -56,7 +56,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// How long ago the slower of the stage's two loops went round. Both go round at least once a second, whatever
+    /// How long ago the slower of the stage's two loops went round. Both go round every few seconds, whatever
     /// the broker and the work do; a stage in which one stands still does not come back by itself.
     pub fn heartbeat_ago(&self) -> Duration {
         self.polled_ago.max(self.looped_ago)
