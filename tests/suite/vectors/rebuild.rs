@@ -12,7 +12,7 @@ use frameline_tests::qdrant::Qdrant;
 
 use crate::process::{Product, Running, samples, until};
 
-const QUESTION: &str = "where do customers type their credit card number?";
+const QUESTION: &str = "payment";
 
 fn files() -> Vec<String> {
     let names = ["documents/privacy-faq.html", "documents/interview-notes.txt", "screens/checkout.svg"];
