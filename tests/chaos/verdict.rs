@@ -36,7 +36,10 @@ pub(crate) fn compare(calm: &EndState, storm: &EndState) -> Verdict {
     for lane in all {
         let times = times.get(&(lane.1, lane.3)).copied().unwrap_or(1);
         let expected = expected.get(lane).map_or_else(Vec::new, |once| once.repeat(times));
-        verdict.compare_lane(lane, &expected, found.get(lane).map_or(&[], Vec::as_slice));
+        let found = found.get(lane).map_or(&[] as &[_], Vec::as_slice);
+        // Passages overtake the end of the file before them, which takes the long way: then the order of a stage's
+        // records is held against what came to it alone.
+        verdict.compare_lane(lane, &expected, found, times == 1);
     }
     verdict.check_hops(storm);
     verdict.compare_sets("unit", &calm.units, &storm.units);
@@ -87,7 +90,7 @@ impl Verdict {
         }
     }
 
-    fn compare_lane(&mut self, lane: &Lane<'_>, expected: &[&str], found: &[&str]) {
+    fn compare_lane(&mut self, lane: &Lane<'_>, expected: &[&str], found: &[&str], is_order_known: bool) {
         if expected == found {
             return;
         }
@@ -95,7 +98,7 @@ impl Verdict {
         let (topic, key, writer, revision, is_replay) = lane;
         let replay = if *is_replay { ", replayed" } else { "" };
         let lane = format!("{topic}, key {key}, revision {revision}, written by {writer}{replay}");
-        if missing.is_empty() && surplus.is_empty() {
+        if missing.is_empty() && surplus.is_empty() && is_order_known {
             self.reordered += 1;
             self.tell(format!("reordered: {lane}: {found:?} for {expected:?}"));
         }
@@ -224,6 +227,7 @@ mod tests {
         };
         let calm = frames(&["a", "b"]);
         assert!(compare(&calm, &twice(&["a", "b", "a", "b"])).is_good());
+        assert!(compare(&calm, &twice(&["a", "a", "b", "b"])).is_good());
         assert_eq!(counts(&compare(&calm, &twice(&["a", "b"]))), (2, 0, 0));
         assert_eq!(counts(&compare(&calm, &twice(&["a", "b", "a", "b", "a", "b"]))), (0, 2, 0));
     }
@@ -232,7 +236,8 @@ mod tests {
     fn a_stage_that_changes_the_order_of_revisions_is_caught() {
         let run = |order: [i64; 2]| {
             let of = |writer: &str, order: [i64; 2]| order.map(|revision| seen("k", writer, revision, "u")).to_vec();
-            state(&[("frames", of("identify", [1, 2])), ("thumbnails", of("render", order))])
+            let came = [("files", of("discover", [1, 2])), ("frames", of("identify", [1, 2]))];
+            state(&[came.as_slice(), &[("thumbnails", of("render", order))]].concat())
         };
         assert!(compare(&run([1, 2]), &run([1, 2])).is_good());
         assert_eq!(counts(&compare(&run([1, 2]), &run([2, 1]))), (0, 0, 1));
