@@ -1,9 +1,12 @@
 //! Two contenders in turn, and what their scores say.
+//!
+//! A benchmark that asks more than one question plays more than one contest; it is good when all of them are.
 
 use anyhow::Context;
 use serde::Serialize;
 
 /// What is compared.
+#[derive(Clone)]
 pub(crate) struct Contest {
     pub(crate) name: &'static str,
     /// The contender that ours is held against, for a person.
@@ -24,11 +27,17 @@ pub(crate) enum Better {
 }
 
 /// One score of each contender a round.
+#[derive(Default)]
 pub(crate) struct Scores {
     rounds: Vec<(f64, f64)>,
 }
 
 impl Scores {
+    /// One more round.
+    pub(crate) fn add(&mut self, ours: f64, other: f64) {
+        self.rounds.push((ours, other));
+    }
+
     /// Lets both run once a round, ours first, and tells each score as it comes.
     pub(crate) fn play(
         rounds: usize,
@@ -46,9 +55,9 @@ impl Scores {
     }
 }
 
-/// The line for scripts: medians of both scores; of their ratios within a round the median, least and most. A
-/// ratio above 1 means that ours is better.
-#[derive(Debug, PartialEq, Serialize)]
+/// What a contest says: medians of both scores; of their ratios within a round the median, least and most. A ratio
+/// above 1 means that ours is better.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Verdict {
     pub(crate) name: &'static str,
     pub(crate) ours: f64,
@@ -95,6 +104,32 @@ impl Verdict {
         format!(
             "{name}: {ours} {unit}; {against}: {other} {unit}; ratio {ratio} ({min} to {max}), goal {goal}: {reached}"
         )
+    }
+}
+
+/// The line for scripts: of several contests the one that is the nearest to its goal, or the farthest below it, under
+/// the benchmark's name; then all of them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report<'a> {
+    #[serde(flatten)]
+    closest: Verdict,
+    #[serde(skip_serializing_if = "<[Verdict]>::is_empty")]
+    parts: &'a [Verdict],
+}
+
+impl<'a> Report<'a> {
+    /// The report of the benchmark `name`; none where nothing was played.
+    pub(crate) fn new(name: &'static str, verdicts: &'a [Verdict]) -> Option<Self> {
+        let margin = |verdict: &Verdict| verdict.ratio / verdict.goal;
+        let closest = verdicts.iter().min_by(|left, right| margin(left).total_cmp(&margin(right)))?;
+        let ok = verdicts.iter().all(|verdict| verdict.ok);
+        let parts = if verdicts.len() > 1 { verdicts } else { &[] };
+        Some(Self { closest: Verdict { name, ok, ..closest.clone() }, parts })
+    }
+
+    /// Whether every goal is reached.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.closest.ok
     }
 }
 
@@ -155,8 +190,17 @@ mod tests {
 
     #[test]
     fn the_line_for_scripts_has_all_fields_in_order() {
-        let line = serde_json::to_string(&verdict(&[(50.0, 100.0)])).unwrap();
+        let verdicts = [verdict(&[(50.0, 100.0)])];
+        let line = serde_json::to_string(&Report::new("n", &verdicts)).unwrap();
         let expected = r#"{"name":"n","ours":50.0,"other":100.0,"unit":"records/s","ratio":0.5,"min":0.5,"max":0.5,"goal":0.5,"ok":true}"#;
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn of_several_contests_the_one_with_the_least_margin_stands_for_all() {
+        let verdicts = [verdict(&[(90.0, 100.0)]), verdict(&[(49.0, 100.0)]), verdict(&[(60.0, 100.0)])];
+        let report = Report::new("all", &verdicts).unwrap();
+        assert_eq!((report.closest.name, report.closest.ours, report.is_ok()), ("all", 49.0, false));
+        assert_eq!(report.parts.len(), 3);
     }
 }

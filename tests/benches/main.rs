@@ -6,19 +6,46 @@
 
 mod chain;
 mod contest;
+mod copies;
 mod corpus;
 mod embed;
+mod hop;
+mod java;
+mod kafka;
+mod keys;
+mod limiter;
 mod passthrough;
+mod processes;
 mod search;
+mod streams;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-use crate::contest::{Contest, Scores};
+use crate::contest::{Contest, Report, Scores, Verdict};
 
-const NAMES: &str = "chain, embed, passthrough and search";
 const DEFAULT_ROUNDS: usize = 5;
+
+/// The contests of a benchmark, with what was scored.
+type Played = Vec<(Contest, Scores)>;
+
+struct Benchmark {
+    name: &'static str,
+    run: fn(&Options) -> anyhow::Result<Played>,
+}
+
+#[rustfmt::skip]
+const BENCHMARKS: [Benchmark; 8] = [
+    Benchmark { name: "chain", run: |options| Ok(vec![chain::run(options.rounds)?]) },
+    Benchmark { name: "embed", run: |options| Ok(vec![embed::run(options.rounds)?]) },
+    Benchmark { name: "hop", run: |options| hop::run(options.rounds) },
+    Benchmark { name: "keys", run: |options| keys::run(options.rounds) },
+    Benchmark { name: "limiter", run: |options| limiter::run(options.rounds) },
+    Benchmark { name: "passthrough", run: |options| Ok(vec![passthrough::run(options.rounds)?]) },
+    Benchmark { name: "search", run: |options| Ok(vec![search::run(options.rounds)?]) },
+    Benchmark { name: "streams", run: |options| streams::run(options.rounds) },
+];
 
 struct Options {
     name: String,
@@ -38,34 +65,33 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Options> {
-    let name = arguments.next().with_context(|| format!("which benchmark? there are {NAMES}"))?;
+    let name = arguments.next().with_context(|| format!("which benchmark? there are {}", names()))?;
     let mut options = Options { name, json: false, rounds: DEFAULT_ROUNDS };
     while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().and_then(|text| text.parse::<u32>().ok()).filter(|number| *number > 0);
         match argument.as_str() {
             "--json" => options.json = true,
-            "--rounds" => {
-                let rounds = arguments.next().and_then(|text| text.parse().ok()).filter(|rounds| *rounds > 0);
-                options.rounds = rounds.context("--rounds wants a whole number from 1")?;
-            }
+            "--rounds" => options.rounds = number().context("--rounds wants a whole number from 1")? as usize,
             other => bail!("no option {other}; there are --json and --rounds N"),
         }
     }
     Ok(options)
 }
 
+fn names() -> String {
+    BENCHMARKS.map(|benchmark| benchmark.name).join(", ")
+}
+
 /// Runs it, prints the scores; says whether the goal is reached.
 fn run(options: &Options) -> anyhow::Result<bool> {
-    let (contest, scores): (Contest, Scores) = match options.name.as_str() {
-        "chain" => chain::run(options.rounds)?,
-        "embed" => embed::run(options.rounds)?,
-        "passthrough" => passthrough::run(options.rounds)?,
-        "search" => search::run(options.rounds)?,
-        other => bail!("no benchmark {other}; there are {NAMES}"),
-    };
-    let verdict = contest.judge(&scores);
-    println!("{}", verdict.text());
+    let benchmark = BENCHMARKS.iter().find(|benchmark| benchmark.name == options.name);
+    let benchmark = benchmark.with_context(|| format!("no benchmark {}; there are {}", options.name, names()))?;
+    let played = (benchmark.run)(options)?;
+    let verdicts: Vec<Verdict> = played.iter().map(|(contest, scores)| contest.judge(scores)).collect();
+    verdicts.iter().for_each(|verdict| println!("{}", verdict.text()));
+    let report = Report::new(benchmark.name, &verdicts).context("nothing was measured")?;
     if options.json {
-        println!("{}", serde_json::to_string(&verdict)?);
+        println!("{}", serde_json::to_string(&report)?);
     }
-    Ok(verdict.ok)
+    Ok(report.is_ok())
 }

@@ -12,7 +12,8 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::{COMMIT_INTERVAL, INPUT, Run, kafka};
+use crate::copies::{COMMIT_INTERVAL, INPUT, Run};
+use crate::kafka;
 
 const POLL: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,7 +34,7 @@ pub(super) fn pass(run: &Run) -> anyhow::Result<()> {
         .set("retry.backoff.ms", "10")
         .create()?;
     producer.init_transactions(PATIENCE)?;
-    consumer.subscribe(&[INPUT])?;
+    consumer.subscribe(&[INPUT.name])?;
     while !run.stop.is_cancelled() {
         if let Some(message) = consumer.poll(POLL) {
             run.first.get_or_init(Instant::now);
@@ -68,7 +69,7 @@ fn transaction(
     flush(producer)?;
     let mut offsets = TopicPartitionList::new();
     for (partition, offset) in positions {
-        offsets.add_partition_offset(INPUT, partition, Offset::Offset(offset))?;
+        offsets.add_partition_offset(INPUT.name, partition, Offset::Offset(offset))?;
     }
     let group = consumer.group_metadata().context("the consumer has no group")?;
     producer.send_offsets_to_transaction(&offsets, &group, PATIENCE)?;

@@ -19,7 +19,8 @@ usage: cargo xtask COMMAND
   test [FILTER]       run all tests, or those whose name contains FILTER; installs what they need when it is
                       root on Debian, else says what is missing and exits 2
   bench NAME [--json] [--rounds N]
-                      run a benchmark: chain, passthrough, embed, search; --json ends with one line for scripts
+                      run a benchmark: chain, embed, hop, keys, limiter, passthrough, rebalance, scale, search,
+                      streams; --json ends with one line for scripts
   chaos --log sqlite|kafka --faults N --seed S [--json]
                       run the whole chain under faults, the same ones for the same seed, and compare what it leaves
                       with an undisturbed run; --json ends with one line for scripts

@@ -12,7 +12,7 @@ use frameline_runtime::stage::{Outcome, Raw, Stage};
 
 use super::{COMMIT_INTERVAL, INPUT, Run};
 
-pub(super) fn pass(run: &Run) -> anyhow::Result<()> {
+pub(crate) fn pass(run: &Run) -> anyhow::Result<()> {
     let settings = StageSettings {
         batch_records: 5_000,
         commit_interval: COMMIT_INTERVAL,
@@ -57,7 +57,7 @@ impl Stage for Copies {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[INPUT]
+        &[INPUT.name]
     }
 
     async fn process(&self, batch: Vec<Raw>) -> Vec<Outcome> {
