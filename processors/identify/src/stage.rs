@@ -248,6 +248,8 @@ fn progress(file: &File) -> Progress {
         frames: None,
         passages: None,
         at: i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX),
+        redrives: 0,
+        redriven: false,
     }
 }
 
