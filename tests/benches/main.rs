@@ -16,6 +16,8 @@ mod keys;
 mod limiter;
 mod passthrough;
 mod processes;
+mod rebalance;
+mod scale;
 mod search;
 mod streams;
 
@@ -36,13 +38,15 @@ struct Benchmark {
 }
 
 #[rustfmt::skip]
-const BENCHMARKS: [Benchmark; 8] = [
+const BENCHMARKS: [Benchmark; 10] = [
     Benchmark { name: "chain", run: |options| Ok(vec![chain::run(options.rounds)?]) },
     Benchmark { name: "embed", run: |options| Ok(vec![embed::run(options.rounds)?]) },
     Benchmark { name: "hop", run: |options| hop::run(options.rounds) },
     Benchmark { name: "keys", run: |options| keys::run(options.rounds) },
     Benchmark { name: "limiter", run: |options| limiter::run(options.rounds) },
     Benchmark { name: "passthrough", run: |options| Ok(vec![passthrough::run(options.rounds)?]) },
+    Benchmark { name: "rebalance", run: |options| rebalance::run(options.rounds) },
+    Benchmark { name: "scale", run: |options| Ok(vec![scale::run(options.rounds)?]) },
     Benchmark { name: "search", run: |options| Ok(vec![search::run(options.rounds)?]) },
     Benchmark { name: "streams", run: |options| streams::run(options.rounds) },
 ];
