@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use fastrand::Rng;
-use frameline_tests::content::{document, picture, png, screen};
 pub(crate) use frameline_tests::content::words;
+use frameline_tests::content::{document, picture, png, screen};
 
 /// How many files of each kind.
 pub(crate) struct Mix {
@@ -30,7 +30,8 @@ impl Mix {
         }
         for number in 0..self.documents {
             let path = folder.join(format!("document-{number:03}.md"));
-            fs::write(&path, document(&mut random, 4, 2, 60)).with_context(|| format!("cannot write {}", path.display()))?;
+            fs::write(&path, document(&mut random, 4, 2, 60))
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
     }

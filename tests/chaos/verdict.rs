@@ -175,8 +175,8 @@ fn differences<'a>(expected: &[&'a str], found: &[&'a str]) -> (Vec<&'a str>, Ve
     expected.iter().for_each(|text| *counts.entry(*text).or_default() += 1);
     found.iter().for_each(|text| *counts.entry(*text).or_default() -= 1);
     let times = |text: &'a str, count: i64| std::iter::repeat_n(text, usize::try_from(count).unwrap_or(0));
-    let missing = counts.iter().flat_map(|(text, count)| times(*text, *count)).collect();
-    let surplus = counts.iter().flat_map(|(text, count)| times(*text, -*count)).collect();
+    let missing = counts.iter().flat_map(|(text, count)| times(text, *count)).collect();
+    let surplus = counts.iter().flat_map(|(text, count)| times(text, -*count)).collect();
     (missing, surplus)
 }
 

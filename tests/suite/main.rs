@@ -11,7 +11,7 @@ mod disk;
 mod driver;
 mod operate;
 mod process;
-mod telemetry;
 mod registry;
 mod security;
+mod telemetry;
 mod vectors;

@@ -101,7 +101,14 @@ pub struct Discover {
 impl Discover {
     /// Discovery over these stores.
     pub fn new(catalogue: Arc<dyn Catalogue>, blobs: Blobs, log: Arc<dyn Log>, settings: DiscoverSettings) -> Self {
-        Self { catalogue, blobs, log, settings: Arc::new(settings), tracer: Tracer::default(), wire: Arc::new(Wire::of_files()) }
+        Self {
+            catalogue,
+            blobs,
+            log,
+            settings: Arc::new(settings),
+            tracer: Tracer::default(),
+            wire: Arc::new(Wire::of_files()),
+        }
     }
 
     /// The same, which hands the first span of every file's trace to `tracer`.

@@ -3,6 +3,7 @@
 //! [`client`] is the adapter, and the only place that names the registry's crates. [`Subject`] says what the
 //! registry has of a record, and what is to be done about it; `apply` does that. For the driver a registry is a
 //! [`SchemaSource`]: asked once for the ids of our releases, and about each other id that it meets.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod client;
 mod error;

@@ -99,7 +99,9 @@ impl Class {
 
     /// The class of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Class::Transient, Class::Busy, Class::Unavailable, Class::Permanent].into_iter().find(|class| class.as_str() == name)
+        [Class::Transient, Class::Busy, Class::Unavailable, Class::Permanent]
+            .into_iter()
+            .find(|class| class.as_str() == name)
     }
 }
 

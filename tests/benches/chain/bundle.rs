@@ -137,7 +137,9 @@ impl Steps {
 async fn step<S: Stage>(stage: &S, outputs: Vec<Output>) -> anyhow::Result<Vec<Output>> {
     let decode = |Output { key, value, headers, .. }: Output| {
         let record = Record { offset: 0, timestamp_ms: 0, key, value, headers };
-        S::In::decode(&record, &SchemaIds::of_files()).map(|decoded| decoded.value).map_err(|failure| anyhow!(failure.error))
+        S::In::decode(&record, &SchemaIds::of_files())
+            .map(|decoded| decoded.value)
+            .map_err(|failure| anyhow!(failure.error))
     };
     let batch = outputs.into_iter().map(decode).collect::<anyhow::Result<Vec<_>>>()?;
     let mut made = Vec::new();

@@ -100,7 +100,9 @@ fn leave(stage: &'static str, end: End, world: &mut World) -> Result<()> {
     match end {
         // Dropped is killed.
         End::Kill => drop(process),
-        End::Terminate => drop(process.stop(STOP_PATIENCE)?),
+        End::Terminate => {
+            process.stop(STOP_PATIENCE)?;
+        }
     }
     Ok(())
 }

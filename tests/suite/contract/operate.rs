@@ -101,9 +101,10 @@ pub(super) async fn an_empty_group_is_reset_and_forgets_what_was_finished_above(
 async fn reset_once_it_is_empty(log: &Arc<dyn Operate>, group: &str, moves: &[Move]) {
     wait_for("an empty group", async || match log.reset(group, moves).await {
         Err(ResetError::HasMembers { .. }) => None,
-        other => Some(other.unwrap()),
+        other => Some(other),
     })
-    .await;
+    .await
+    .unwrap();
 }
 
 pub(super) async fn a_reset_whose_plan_is_out_of_date_moves_nothing(fixture: &impl Fixture) {

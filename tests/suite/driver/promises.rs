@@ -79,7 +79,9 @@ pub(super) async fn a_dependency_that_is_down_pauses_the_stage_and_costs_nothing
     assert_eq!(world.read(world.output).await.len(), 40);
 }
 
-pub(super) async fn push_back_holds_its_key_back_and_neither_pauses_the_stage_nor_ends_in_a_dead_letter(log: Arc<dyn Log>) {
+pub(super) async fn push_back_holds_its_key_back_and_neither_pauses_the_stage_nor_ends_in_a_dead_letter(
+    log: Arc<dyn Log>,
+) {
     let world = World::new(log, 2).await;
     world.feed([("a".to_owned(), "busy 0".to_owned()), ("a".to_owned(), "ok behind".to_owned())]).await;
     world.feed((0..20).map(|index| (format!("key-{index}"), format!("ok {index}")))).await;

@@ -27,7 +27,7 @@ fn story(site: &Site) {
     let [anchovy, bergamot, _] = &files;
     an_outage_makes_dead_letters(site, anchovy.parent().unwrap());
     let mut service = site.serve(&[]);
-    WORDS.map(|(name, _)| site.wait_for(name, "failed"));
+    WORDS.iter().for_each(|(name, _)| site.wait_for(name, "failed"));
     they_are_listed_and_shown(site, anchovy);
     one_that_is_redriven_too_soon_comes_back_and_is_limited(site, anchovy);
     fs::write(bergamot, screen("Bergamot soap")).unwrap();
@@ -133,11 +133,9 @@ fn they_are_redriven_once(site: &Site) {
     assert_eq!((&again["redrive"], &again["left_out"]["redriven"]), (&0.into(), &3.into()), "{again}");
 
     let mut jobs = site.serve(&["jobs"]);
-    WORDS.map(|(name, _)| {
-        if name != "bergamot.svg" {
-            site.wait_for(name, "running")
-        }
-    });
+    for (name, _) in WORDS.iter().filter(|(name, _)| *name != "bergamot.svg") {
+        site.wait_for(name, "running");
+    }
     assert_eq!(jobs.stop(), Some(0));
     let commands = site.ask(&["audit"]);
     let is_redrive = |record: &&Value| record["command"][1] == "redrive" && record["outcome"] == "done";

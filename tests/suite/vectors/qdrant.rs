@@ -229,7 +229,8 @@ async fn an_older_revision_that_is_slow_on_its_way_never_comes_back() {
             other.finish(&[(new.head.file_id, Floor::after(2, false))]).await
         };
         let (late, ahead) = tokio::join!(late, ahead);
-        (late.unwrap(), ahead.unwrap());
+        late.unwrap();
+        ahead.unwrap();
         assert_eq!(vectors.dump().await.unwrap(), [stored(&new)]);
         assert_eq!(vectors.counts().await.unwrap().frames, 1);
     }

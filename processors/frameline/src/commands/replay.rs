@@ -75,22 +75,35 @@ pub(super) async fn run(context: Context, command: cli::Replay) -> Result<()> {
     let spans = spans(&context, command.stage.reads(), &selection).await?;
 
     let mut plan = Plan::default();
-    let judged =
-        judge_all(log.as_ref(), &wire, catalogue.as_ref(), &selection, spans.clone(), async |partition, record, verdict| {
+    let judged = judge_all(
+        log.as_ref(),
+        &wire,
+        catalogue.as_ref(),
+        &selection,
+        spans.clone(),
+        async |partition, record, verdict| {
             plan.add(partition, record.offset, &verdict);
             Ok(())
-        });
+        },
+    );
     judged.await.with_context(|| format!("reading the input of {}", command.stage))?;
     let mut report = Report::of(command.stage.as_str(), command.pace, plan);
     if command.pace.execute && report.records > 0 {
         let put_back = async {
             let mut feed = Feed::new(log.as_ref(), command.pace.rate, report.records, context.output);
-            judge_all(log.as_ref(), &wire, catalogue.as_ref(), &selection, spans, async |partition, record, verdict| {
-                if matches!(verdict, Verdict::Replay(_)) {
-                    feed.push([copy_of(record, partition)]).await?;
-                }
-                Ok(())
-            })
+            judge_all(
+                log.as_ref(),
+                &wire,
+                catalogue.as_ref(),
+                &selection,
+                spans,
+                async |partition, record, verdict| {
+                    if matches!(verdict, Verdict::Replay(_)) {
+                        feed.push([copy_of(record, partition)]).await?;
+                    }
+                    Ok(())
+                },
+            )
             .await?;
             feed.finish().await
         };

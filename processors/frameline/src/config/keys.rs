@@ -113,7 +113,11 @@ pub(crate) const KEYS: &[Key] = &[
     key("stages.*.retry_attempts", "attempts", "in all, before the record becomes a dead letter"),
     key("stages.*.rate_limit", "records/s", "at most; 0 for no limit"),
     key("stages.*.halt_after", "dead letters", "so many in a row and the stage stops taking"),
-    key("telemetry.otlp_endpoint", "URL", "receiver of traces by OTLP over HTTP, http://collector:4318; empty for none"),
+    key(
+        "telemetry.otlp_endpoint",
+        "URL",
+        "receiver of traces by OTLP over HTTP, http://collector:4318; empty for none",
+    ),
     key("telemetry.otlp_headers_file", "path", "a line name=value for each header of a request; secrets go here"),
     key("telemetry.sample_ratio", "share, 0 to 1", "of all files whose traces are kept, by the ids of the traces"),
     key("telemetry.queue_spans", "spans", "wait for the receiver at most; what is more is dropped, and counted"),

@@ -47,8 +47,8 @@ pub(super) fn of_file(path: &Path) -> Result<Layer> {
         let message = format!("the configuration {} cannot be read", path.display());
         Refusal::new(message, "name the file with --config FILE, or in $FRAMELINE_CONFIG").because(error)
     })?;
-    let table: Table =
-        toml::from_str(&text).map_err(|error| anyhow!("the configuration {} is no TOML: {}", path.display(), told(&text, &error)))?;
+    let table: Table = toml::from_str(&text)
+        .map_err(|error| anyhow!("the configuration {} is no TOML: {}", path.display(), told(&text, &error)))?;
     let mut flat = Flat::new();
     flatten("", &table, &mut flat);
     let source = Source::File(path.to_owned());

@@ -146,8 +146,7 @@ impl Admin {
             partitions.extend((0..count).map(|partition| TopicPartition { topic: Arc::clone(&name), partition }));
         }
         // A consumer that never subscribes is no member: it may ask what the group committed, and disturbs nobody.
-        let consumer: Consumer =
-            self.settings.consumer(group, "lag").connect().map_err(|error| log_error(&error))?;
+        let consumer: Consumer = self.settings.consumer(group, "lag").connect().map_err(|error| log_error(&error))?;
         let committed = committed(&consumer, &partitions, TIMEOUT).map_err(|error| log_error(&error))?;
         let edges = |edge| edges(self.watcher()?, &partitions, edge, TIMEOUT).map_err(|error| log_error(&error));
         let (low, high) = (edges(Offset::Beginning)?, edges(Offset::End)?);

@@ -79,7 +79,15 @@ impl KafkaLog {
         let settings = settings.open()?;
         let admin = Admin::new(settings.clone())?;
         let closing = Arc::new(AtomicBool::new(false));
-        Ok(Self { inner: Arc::new(Inner { settings, admin, appender: Mutex::new(None), closing, fences: AtomicBool::new(true) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                settings,
+                admin,
+                appender: Mutex::new(None),
+                closing,
+                fences: AtomicBool::new(true),
+            }),
+        })
     }
 
     /// The same, but whom the group has given up, or who has a successor, may still commit: for the fault harness,
@@ -142,7 +150,10 @@ impl Inner {
             .name(format!("poll-{}", membership.group))
             .spawn(move || poller.run(done_sender))
             .map_err(|error| LogError::Unavailable(format!("no thread to poll with: {error}")))?;
-        Ok(Session { events, member: Arc::new(KafkaMember { shared, done, session_timeout: membership.session_timeout }) })
+        Ok(Session {
+            events,
+            member: Arc::new(KafkaMember { shared, done, session_timeout: membership.session_timeout }),
+        })
     }
 
     fn scan(&self, spans: Vec<Span>) -> Result<Scan, LogError> {

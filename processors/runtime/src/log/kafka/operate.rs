@@ -88,11 +88,8 @@ impl Admin {
         }
         // A consumer that never subscribes is no member, and has no generation. It is a new one each time: what it
         // committed last it would not commit again (librdkafka#1372).
-        let consumer: Consumer = self
-            .settings
-            .consumer(group, "operator")
-            .connect()
-            .map_err(|error| log_error(&error))?;
+        let consumer: Consumer =
+            self.settings.consumer(group, "operator").connect().map_err(|error| log_error(&error))?;
         let partitions: Vec<TopicPartition> = moves.iter().map(|step| step.partition.clone()).collect();
         let read = || committed(&consumer, &partitions, TIMEOUT).map_err(|error| log_error(&error));
         let found: Vec<Option<i64>> = read()?.into_iter().map(|place| place.map(|(offset, _)| offset)).collect();

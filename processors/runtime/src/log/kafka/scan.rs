@@ -34,8 +34,7 @@ pub(super) fn start(settings: &KafkaSettings, spans: Vec<Span>) -> Result<Scan, 
         return Ok(scan);
     }
     let closed = || LogError::Unavailable("the client has closed".to_owned());
-    let consumer: Consumer =
-        settings.consumer(READER, "scan").connect().map_err(|error| log_error(&error))?;
+    let consumer: Consumer = settings.consumer(READER, "scan").connect().map_err(|error| log_error(&error))?;
     let consumer = Arc::new(consumer);
     let queue = Queue::of_group(&consumer).ok_or_else(closed)?;
     let mut list = TopicPartitionList::with_capacity(open.len());

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use futures::future::try_join4;
-use sqlx::sqlite::SqlitePool;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
 
 use super::rows;
 use super::side::Side;

@@ -32,11 +32,7 @@ pub(super) async fn upsert(connection: &mut SqliteConnection, point: &Embedding,
     Side::Pictures.write(connection, id, &head.tenant, point.image_vector.as_ref()).await
 }
 
-async fn upsert_unit(
-    connection: &mut SqliteConnection,
-    point: &Embedding,
-    rules: Rules,
-) -> sqlx::Result<Option<i64>> {
+async fn upsert_unit(connection: &mut SqliteConnection, point: &Embedding, rules: Rules) -> sqlx::Result<Option<i64>> {
     const SQL: &str = "
         insert into units (
             unit_id, tenant, file_id, revision, file_name, kind, ordinal, page, name, width_px, height_px,
@@ -97,10 +93,10 @@ pub(super) async fn raise_floor(connection: &mut SqliteConnection, file_id: Uuid
     sqlx::query(RAISE).bind(file).bind(floor.revision()).execute(&mut *connection).await?;
     let below: Vec<(i64, String)> =
         sqlx::query_as("delete from units where file_id = ? and revision < ? returning id, tenant")
-        .bind(file)
-        .bind(floor.revision())
-        .fetch_all(&mut *connection)
-        .await?;
+            .bind(file)
+            .bind(floor.revision())
+            .fetch_all(&mut *connection)
+            .await?;
     for (id, tenant) in &below {
         sqlx::query("delete from words where rowid = ?").bind(id).execute(&mut *connection).await?;
         Side::Texts.delete(connection, *id, tenant).await?;
