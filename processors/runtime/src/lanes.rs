@@ -38,7 +38,32 @@ enum State {
 struct Lane<T> {
     key: Option<Bytes>,
     queue: VecDeque<T>,
+    /// Of all that is queued.
+    bytes: usize,
     state: State,
+}
+
+impl<T: Item> Lane<T> {
+    fn push_back(&mut self, item: T) {
+        self.bytes += item.size_bytes();
+        self.queue.push_back(item);
+    }
+
+    fn push_front(&mut self, item: T) {
+        self.bytes += item.size_bytes();
+        self.queue.push_front(item);
+    }
+
+    fn pop_front(&mut self) -> Option<T> {
+        let item = self.queue.pop_front()?;
+        self.bytes -= item.size_bytes();
+        Some(item)
+    }
+
+    fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
+        self.queue.retain(keep);
+        self.bytes = self.queue.iter().map(Item::size_bytes).sum();
+    }
 }
 
 /// All lanes of a stage.
@@ -77,7 +102,7 @@ impl<T: Item> Lanes<T> {
         let id = self.lane_of(key);
         let size_bytes = item.size_bytes();
         let lane = &mut self.lanes[id.0];
-        lane.queue.push_back(item);
+        lane.push_back(item);
         self.queued += 1;
         match lane.state {
             State::Free => self.make_ready(id, now),
@@ -114,7 +139,7 @@ impl<T: Item> Lanes<T> {
                 }
                 let last = item.alone();
                 size_bytes += item.size_bytes();
-                batch.extend(lane.queue.pop_front().map(|item| (id, item)));
+                batch.extend(lane.pop_front().map(|item| (id, item)));
                 if last {
                     self.leave_ready(id, batch.len() - taken_before, now);
                     return self.count_out(batch, size_bytes);
@@ -142,7 +167,7 @@ impl<T: Item> Lanes<T> {
     pub fn give_back(&mut self, id: LaneId, items: impl DoubleEndedIterator<Item = T>, until: Instant) {
         let lane = &mut self.lanes[id.0];
         for item in items.rev() {
-            lane.queue.push_front(item);
+            lane.push_front(item);
             self.queued += 1;
         }
         lane.state = State::Waiting(until);
@@ -172,11 +197,11 @@ impl<T: Item> Lanes<T> {
         (self.queued, self.ready_records, self.ready_bytes) = (0, 0, 0);
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index];
-            lane.queue.retain(&mut keep);
+            lane.retain(&mut keep);
             self.queued += lane.queue.len();
             if lane.state == State::Ready {
                 self.ready_records += lane.queue.len();
-                self.ready_bytes += lane.queue.iter().map(Item::size_bytes).sum::<usize>();
+                self.ready_bytes += lane.bytes;
             }
             if lane.queue.is_empty() && matches!(lane.state, State::Ready | State::Waiting(_)) {
                 self.remove(LaneId(index));
@@ -195,7 +220,7 @@ impl<T: Item> Lanes<T> {
             return id;
         }
         let id = self.free.pop().unwrap_or_else(|| {
-            self.lanes.push(Lane { key: None, queue: VecDeque::new(), state: State::Free });
+            self.lanes.push(Lane { key: None, queue: VecDeque::new(), bytes: 0, state: State::Free });
             LaneId(self.lanes.len() - 1)
         });
         if let Some(key) = key {
@@ -209,7 +234,7 @@ impl<T: Item> Lanes<T> {
         let lane = &mut self.lanes[id.0];
         lane.state = State::Ready;
         self.ready_records += lane.queue.len();
-        self.ready_bytes += lane.queue.iter().map(Item::size_bytes).sum::<usize>();
+        self.ready_bytes += lane.bytes;
         self.ready.push_back(id);
         self.ready_since.get_or_insert(now);
     }
@@ -220,7 +245,7 @@ impl<T: Item> Lanes<T> {
         lane.state = State::Busy;
         self.ready.pop_front();
         self.ready_records -= taken + lane.queue.len();
-        self.ready_bytes -= lane.queue.iter().map(Item::size_bytes).sum::<usize>();
+        self.ready_bytes -= lane.bytes;
         self.ready_since = (!self.ready.is_empty()).then_some(now);
     }
 

@@ -15,6 +15,11 @@ use super::{Driver, StageError};
 use crate::log::{Commit, CommitError};
 use crate::stage::{Failure, Stage};
 
+/// So many records are not worth waiting for more.
+const HANDFUL: usize = 64;
+/// How long commits of a handful rest, in durations of the last one: a trickle takes a quarter of the time at most.
+const REST: u32 = 3;
+
 /// A commit that is under way. One at a time: the next may already be filling up.
 pub(super) struct Committing {
     finished: Vec<Finished>,
@@ -66,21 +71,22 @@ impl<S: Stage> Driver<S> {
         None
     }
 
-    /// Commits are bundled over the interval, unless something waits for them.
+    /// Commits are bundled over the interval, unless something waits for them or there is little to bundle.
     fn commit_due(&self, now: Instant) -> Instant {
         if self.commit_failures > 0 {
             return self.next_commit_at;
         }
         let settings = &self.plan.settings;
-        let nothing_else = self.at_end && self.lanes.queued() == 0 && self.working.is_empty();
+        let nothing_else = !self.outbox.is_empty() && self.lanes.queued() == 0 && self.working.is_empty();
         let hurry = self.draining_until.is_some()
             || !self.revocations.is_empty()
             || self.outbox.bytes() >= settings.in_flight_bytes / 2
             || self.outbox.len() >= settings.in_flight_records / 2
-            || (nothing_else && !self.outbox.is_empty());
-        match self.outbox.since() {
+            || (nothing_else && self.at_end);
+        match self.outbox.since().map(|since| since + settings.commit_interval) {
             _ if hurry => now,
-            Some(since) => since + settings.commit_interval,
+            Some(due) if nothing_else && self.outbox.len() <= HANDFUL => due.min(self.commits_rest_until),
+            Some(due) => due,
             None => self.next_commit_at,
         }
     }
@@ -130,7 +136,9 @@ impl<S: Stage> Driver<S> {
             }
         }
         self.partitions.committed(&commit.positions);
-        self.meters.committed(finished, now.duration_since(started));
+        let took = now.duration_since(started);
+        self.meters.committed(finished, took);
+        self.commits_rest_until = now + took * REST;
         self.commit_failures = 0;
         self.next_commit_at = now + self.plan.settings.commit_interval;
     }

@@ -204,6 +204,8 @@ struct Driver<S: Stage> {
     committing: Option<Committing>,
     commit_failures: u32,
     next_commit_at: Instant,
+    /// Until then commits have had their share of the time.
+    commits_rest_until: Instant,
     /// With when each came.
     revocations: Vec<(Revocation, Instant)>,
     /// The group shares partitions out anew: something was revoked that is not released, or assigned that gave no
@@ -241,6 +243,7 @@ impl<S: Stage> Driver<S> {
             committing: None,
             commit_failures: 0,
             next_commit_at: now,
+            commits_rest_until: now,
             revocations: Vec::new(),
             rebalancing: false,
             pause: None,
@@ -268,7 +271,7 @@ impl<S: Stage> Driver<S> {
                 biased;
                 () = stop.cancelled(), if self.draining_until.is_none() => self.drain(Instant::now()),
                 outcome = commit::wait(&mut self.committing) => self.settle_commit(outcome, Instant::now())?,
-                Some(result) = self.working.join_next() => self.settle_batch(result, Instant::now())?,
+                Some(result) = self.working.join_next() => self.settle_batches(result, Instant::now())?,
                 event = events.recv() => match event {
                     Some(event) => self.take_event(event, Instant::now())?,
                     None => return Err(StageError::Closed { stage: self.stage.name() }),
