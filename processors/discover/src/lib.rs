@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use frameline_runtime::headers;
 use frameline_runtime::log::{Log, LogError};
+use frameline_runtime::moment::now_ms;
 use frameline_runtime::trace::Tracer;
 use frameline_runtime::wire::{Wire, WireError};
 use frameline_schemas::EncodeError;
@@ -164,8 +165,7 @@ impl Discover {
         let mut reporter = Reporter::new(on_event);
         let path = name::canonical(path);
         let bytes = name::bytes(&path);
-        if let Some(entry) = self.catalogue.file(&self.settings.tenant, bytes).await?.filter(|entry| !entry.is_deleted)
-        {
+        if let Some(entry) = self.catalogue.file(&self.settings.tenant, bytes).await?.filter(|entry| !entry.is_gone()) {
             self.hand_over(self.deletions(&[entry]), &mut reporter).await?;
         }
         let mut after: Option<Vec<u8>> = None;
@@ -188,12 +188,13 @@ impl Discover {
         Ok(self.catalogue.file(&self.settings.tenant, name::bytes(&path)).await?)
     }
 
-    /// Appends the records of all revisions that an earlier call noted and perhaps did not hand over; gives how
-    /// many. For the start of a service.
-    pub async fn resend_pending(&self) -> Result<usize, DiscoverError> {
+    /// Appends the records of all revisions that an earlier call noted and perhaps did not hand over, at least this
+    /// long ago; gives how many. For a service, now and then.
+    pub async fn resend_pending(&self, found_before: Duration) -> Result<usize, DiscoverError> {
+        let found_by_ms = now_ms().saturating_sub(i64::try_from(found_before.as_millis()).unwrap_or(i64::MAX));
         let mut sent = 0;
         loop {
-            let pending = self.catalogue.pending(HAND_OVER_FILES).await?;
+            let pending = self.catalogue.pending(found_by_ms, HAND_OVER_FILES).await?;
             if pending.is_empty() {
                 return Ok(sent);
             }

@@ -377,8 +377,8 @@ async fn what_a_crash_or_an_absent_log_left_pending_is_sent_by_the_next_start_or
         assert_eq!(place.jobs.file_counts().await.unwrap().pending, 1);
 
         let restarted = Discover { ..place.discover.clone() };
-        assert_eq!(restarted.resend_pending().await.unwrap(), 1);
-        assert_eq!(restarted.resend_pending().await.unwrap(), 0);
+        assert_eq!(restarted.resend_pending(Duration::ZERO).await.unwrap(), 1);
+        assert_eq!(restarted.resend_pending(Duration::ZERO).await.unwrap(), 0);
         let records = place.records();
         assert!(records.iter().all(|record| *record == records[0]), "the same record, once or twice");
 
@@ -410,6 +410,24 @@ async fn files_and_folders_are_deleted_as_the_catalogue_knows_them() {
         assert_eq!(report.files.iter().map(code).collect::<Vec<_>>(), ["unknown"]);
     }
     assert_eq!(place.jobs.file_counts().await.unwrap().files, 0);
+}
+
+#[tokio::test]
+async fn a_deletion_that_did_not_reach_the_log_is_handed_over_when_it_is_asked_for_again() {
+    for next in [Next::Lost, Next::TakenButUnanswered] {
+        let place = Place::new().await;
+        let path = place.write("folder/a.svg", "a");
+        place.add(&path).await;
+        for named in [path.clone(), place.files.join("folder")] {
+            *place.log.next.lock().unwrap() = next;
+            let error = place.discover.delete(&named, |_| {}).await.unwrap_err();
+            assert!(matches!(error, DiscoverError::Log(LogError::Unavailable(_))), "{error}");
+        }
+        assert_eq!(place.discover.delete(&path, |_| {}).await.unwrap().queued, 1);
+        let deletion = place.records().pop().unwrap();
+        assert_eq!((deletion.action, deletion.head.revision), (Action::Delete, 2));
+        assert_eq!(place.jobs.file_counts().await.unwrap().pending, 0);
+    }
 }
 
 #[tokio::test]

@@ -96,7 +96,8 @@ impl Service {
             build::start(*name, ports, config, &mut starter, status.clone()).await?;
         }
         tasks.spawn(gauges::run(Arc::clone(ports), order.stages.clone(), stop.clone()));
-        if order.alone {
+        // One that is there in every installation, however its stages are spread over processes.
+        if order.stages.contains(&Name::Jobs) {
             let discover = ports.discover().await?;
             tasks.spawn(upkeep::run(Arc::clone(ports), discover, stop.clone()));
         }

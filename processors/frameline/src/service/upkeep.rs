@@ -1,4 +1,4 @@
-//! What is to be done now and then while all stages run: none of it is urgent, and a failure waits for next time.
+//! What is to be done now and then where jobs are kept: none of it is urgent, and a failure waits for next time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ports::Ports;
 
-/// How long a revision may wait whose `add` was killed before it was sent.
-const RESEND: Duration = Duration::from_secs(60);
+/// How often revisions are looked for whose `add` was killed before it had sent them.
+const RESEND: Duration = Duration::from_secs(15);
+/// An `add` that is at work has handed a revision over by then; if not, it comes twice, which is harmless.
+const HAND_OVER: Duration = Duration::from_secs(5);
 const RETENTION: Duration = Duration::from_secs(3_600);
 /// Nothing takes this long to be written.
 const STAGED_FOR: Duration = Duration::from_secs(3_600);
@@ -24,7 +26,7 @@ pub(super) async fn run(ports: Arc<Ports>, discover: Discover, stop: Cancellatio
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            _ = resend.tick() => tell("revisions sent again", discover.resend_pending().await),
+            _ = resend.tick() => tell("revisions sent again", discover.resend_pending(HAND_OVER).await),
             _ = retention.tick() => {
                 tell("records past their retention deleted", ports.enforce_retention().await);
                 tell("staged blobs removed", sweep(&ports).await);

@@ -74,6 +74,11 @@ impl FileEntry {
         }
     }
 
+    /// Whether it is deleted, and the log knows.
+    pub fn is_gone(&self) -> bool {
+        self.is_deleted && self.hand_over == HandOver::Sent
+    }
+
     fn is_refused(&self) -> bool {
         self.content.is_none() && !self.is_deleted
     }

@@ -31,8 +31,9 @@ pub trait Catalogue: Send + Sync + 'static {
     /// with their jobs. One decision for each offer.
     async fn offer(&self, offers: &[Offer]) -> Result<Vec<Decision>, StoreError>;
 
-    /// Revisions whose records may be missing from the log, at most `limit` of them.
-    async fn pending(&self, limit: usize) -> Result<Vec<FileEntry>, StoreError>;
+    /// Revisions whose records may be missing from the log, at most `limit` of them; only those that were found at or
+    /// before `found_by_ms`, in milliseconds since 1970: younger ones are probably just being handed over.
+    async fn pending(&self, found_by_ms: i64, limit: usize) -> Result<Vec<FileEntry>, StoreError>;
 
     /// The records of these revisions, as file and revision, are in the log.
     async fn sent(&self, revisions: &[(Uuid, i64)]) -> Result<(), StoreError>;
@@ -40,8 +41,8 @@ pub trait Catalogue: Send + Sync + 'static {
     /// The file at a path.
     async fn file(&self, tenant: &str, path: &[u8]) -> Result<Option<FileEntry>, StoreError>;
 
-    /// Files anywhere below a folder that are not deleted, in the order of their paths: at most `limit` of them,
-    /// from the one after the path `after` on.
+    /// Files anywhere below a folder that are not deleted, or whose deletion may be missing from the log,
+    /// in the order of their paths: at most `limit` of them, from the one after the path `after` on.
     async fn files_below(
         &self,
         tenant: &str,

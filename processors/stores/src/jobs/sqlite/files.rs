@@ -30,11 +30,9 @@ impl Catalogue for SqliteJobs {
         decide_all.await.map_err(|error| self.error(error))
     }
 
-    async fn pending(&self, limit: usize) -> Result<Vec<FileEntry>, StoreError> {
-        let rows = sqlx::query("select * from files where is_pending order by file_id limit $1")
-            .bind(limit_of(limit))
-            .fetch_all(&self.pool)
-            .await;
+    async fn pending(&self, found_by_ms: i64, limit: usize) -> Result<Vec<FileEntry>, StoreError> {
+        let query = "select * from files where is_pending and discovered_at_ms <= $1 order by file_id limit $2";
+        let rows = sqlx::query(query).bind(found_by_ms).bind(limit_of(limit)).fetch_all(&self.pool).await;
         rows.and_then(entries).map_err(|error| self.error(error))
     }
 
@@ -69,7 +67,8 @@ impl Catalogue for SqliteJobs {
     ) -> Result<Vec<FileEntry>, StoreError> {
         let (first, end) = paths_below(folder);
         let rows = sqlx::query(
-            "select * from files where tenant = $1 and path > $2 and path < $3 and not is_deleted order by path limit $4",
+            "select * from files where tenant = $1 and path > $2 and path < $3 and (is_pending or not is_deleted) \
+             order by path limit $4",
         )
         .bind(tenant)
         .bind(after.unwrap_or(&first))
