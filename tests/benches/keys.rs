@@ -7,6 +7,7 @@
 //! of everything, which is later.
 
 mod ours;
+mod sleeper;
 mod work;
 
 use frameline_tests::kafka::Broker;

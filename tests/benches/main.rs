@@ -1,4 +1,4 @@
-//! The benchmarks: `cargo xtask bench NAME [--json] [--rounds N]`.
+//! The benchmarks: `cargo xtask bench NAME [--json] [--rounds N] [--minutes N]`.
 //!
 //! Each is a file that measures two contenders on the same input, prepared once from fixed seeds. They run in
 //! turn, for several rounds, because the machine is never quiet: only a ratio within a round says something.
@@ -19,6 +19,8 @@ mod processes;
 mod rebalance;
 mod scale;
 mod search;
+mod service;
+mod soak;
 mod streams;
 
 use std::process::ExitCode;
@@ -28,6 +30,7 @@ use anyhow::{Context, bail};
 use crate::contest::{Contest, Report, Scores, Verdict};
 
 const DEFAULT_ROUNDS: usize = 5;
+const DEFAULT_MINUTES: usize = 60;
 
 /// The contests of a benchmark, with what was scored.
 type Played = Vec<(Contest, Scores)>;
@@ -38,7 +41,7 @@ struct Benchmark {
 }
 
 #[rustfmt::skip]
-const BENCHMARKS: [Benchmark; 10] = [
+const BENCHMARKS: [Benchmark; 11] = [
     Benchmark { name: "chain", run: |options| Ok(vec![chain::run(options.rounds)?]) },
     Benchmark { name: "embed", run: |options| Ok(vec![embed::run(options.rounds)?]) },
     Benchmark { name: "hop", run: |options| hop::run(options.rounds) },
@@ -48,6 +51,7 @@ const BENCHMARKS: [Benchmark; 10] = [
     Benchmark { name: "rebalance", run: |options| rebalance::run(options.rounds) },
     Benchmark { name: "scale", run: |options| Ok(vec![scale::run(options.rounds)?]) },
     Benchmark { name: "search", run: |options| Ok(vec![search::run(options.rounds)?]) },
+    Benchmark { name: "soak", run: |options| soak::run(options.minutes) },
     Benchmark { name: "streams", run: |options| streams::run(options.rounds) },
 ];
 
@@ -55,6 +59,7 @@ struct Options {
     name: String,
     json: bool,
     rounds: usize,
+    minutes: usize,
 }
 
 fn main() -> ExitCode {
@@ -70,13 +75,14 @@ fn main() -> ExitCode {
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Options> {
     let name = arguments.next().with_context(|| format!("which benchmark? there are {}", names()))?;
-    let mut options = Options { name, json: false, rounds: DEFAULT_ROUNDS };
+    let mut options = Options { name, json: false, rounds: DEFAULT_ROUNDS, minutes: DEFAULT_MINUTES };
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse::<u32>().ok()).filter(|number| *number > 0);
         match argument.as_str() {
             "--json" => options.json = true,
             "--rounds" => options.rounds = number().context("--rounds wants a whole number from 1")? as usize,
-            other => bail!("no option {other}; there are --json and --rounds N"),
+            "--minutes" => options.minutes = number().context("--minutes wants a whole number from 1")? as usize,
+            other => bail!("no option {other}; there are --json, --rounds N and, for soak, --minutes N"),
         }
     }
     Ok(options)

@@ -15,6 +15,15 @@ pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
     Ok((user + system) / TICKS_PER_SECOND)
 }
 
+/// Memory that a process has, without what is swapped out, in MiB.
+pub(crate) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    let kib = field(pid, "status", |text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse::<f64>().ok()
+    })?;
+    Ok(kib / 1_024.0)
+}
+
 fn field<T>(pid: u32, file: &str, read: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
     let path = format!("/proc/{pid}/{file}");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

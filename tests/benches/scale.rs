@@ -145,10 +145,7 @@ impl Stage for Works {
     async fn process(&self, batch: Vec<Raw>) -> Vec<Outcome> {
         tokio::time::sleep(WORK).await;
         self.done.fetch_add(batch.len(), Ordering::Relaxed);
-        let pass = |Raw(record)| {
-            let frameline_runtime::Record { key, value, headers, .. } = record;
-            Outcome::Emit(vec![Output { topic: Arc::clone(&self.output), key, value, headers }])
-        };
+        let pass = |Raw(record)| Outcome::Emit(vec![record.onto(Arc::clone(&self.output))]);
         batch.into_iter().map(pass).collect()
     }
 }

@@ -5,6 +5,7 @@
 pub mod apicurio;
 pub mod content;
 pub mod disk;
+pub mod http;
 pub mod kafka;
 pub mod proxy;
 pub mod qdrant;

@@ -21,7 +21,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{Pass, service};
+use super::Pass;
 
 const TENANT: &str = "default";
 const FILES_TOGETHER: usize = 8;
@@ -82,7 +82,7 @@ impl Bundle {
 
 /// Workers are run by the product's binary, not by this one.
 fn of_product(pool: PoolSettings) -> anyhow::Result<PoolSettings> {
-    Ok(PoolSettings { program: service::binary()?.into(), ..pool })
+    Ok(PoolSettings { program: crate::service::binary()?.into(), ..pool })
 }
 
 struct Steps {

@@ -44,7 +44,7 @@ struct Copies {
 
 impl Copies {
     fn copy(&self, record: Record) -> Output {
-        Output { topic: Arc::clone(&self.output), key: record.key, value: record.value, headers: record.headers }
+        record.onto(Arc::clone(&self.output))
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use frameline_runtime::driver::{self, Plan, StageError, Status};
 use frameline_runtime::log::kafka::{KafkaLog, KafkaSettings};
-use frameline_runtime::record::{Output, Record};
 use frameline_runtime::settings::StageSettings;
 use frameline_runtime::stage::{Outcome, Raw, Stage};
 use tokio::runtime::Runtime;
@@ -57,12 +56,6 @@ struct PassesOn {
     output: Arc<str>,
 }
 
-impl PassesOn {
-    fn passed_on(&self, record: Record) -> Output {
-        Output { topic: Arc::clone(&self.output), key: record.key, value: record.value, headers: record.headers }
-    }
-}
-
 #[async_trait]
 impl Stage for PassesOn {
     type In = Raw;
@@ -76,6 +69,6 @@ impl Stage for PassesOn {
     }
 
     async fn process(&self, batch: Vec<Raw>) -> Vec<Outcome> {
-        batch.into_iter().map(|Raw(record)| Outcome::Emit(vec![self.passed_on(record)])).collect()
+        batch.into_iter().map(|Raw(record)| Outcome::Emit(vec![record.onto(Arc::clone(&self.output))])).collect()
     }
 }

@@ -7,11 +7,11 @@ use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use frameline_runtime::driver::{self, Plan, Status};
 use frameline_runtime::log::kafka::{KafkaLog, KafkaSettings};
-use frameline_runtime::record::Output;
 use frameline_runtime::settings::StageSettings;
-use frameline_runtime::stage::{Failure, Outcome, Raw, Stage};
+use frameline_runtime::stage::{Outcome, Raw, Stage};
 use tokio_util::sync::CancellationToken;
 
+use super::sleeper::Sleeper;
 use super::{CONCURRENCY, work};
 use crate::kafka::{Cluster, Topic};
 
@@ -31,7 +31,8 @@ pub(super) fn run(cluster: &Cluster, input: Topic<'static>, name: &str, records:
     let first = Arc::new(OnceLock::new());
     // A stage's name is its group's, and lives as long as the program; so do the topics that it reads.
     let name: &'static str = name.to_owned().leak();
-    let stage = Arc::new(Works { name, reads: vec![input.name].leak(), first: Arc::clone(&first) });
+    let stage =
+        Arc::new(Works { name, reads: vec![input.name].leak(), first: Arc::clone(&first), sleeper: Sleeper::start()? });
     let (plan, status, stop) = (Plan::new(settings, "bench"), Status::new(name), CancellationToken::new());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let log = runtime.block_on(async { KafkaLog::connect(KafkaSettings::new(cluster.bootstrap())) })?;
@@ -39,17 +40,19 @@ pub(super) fn run(cluster: &Cluster, input: Topic<'static>, name: &str, records:
     let finished = cluster.wait_for_end(name, input, DEADLINE, || driving.is_finished());
     stop.cancel();
     runtime.block_on(driving)??;
+    let finished = finished?;
     let written = cluster.count(output)?;
     ensure!(written == records as u64, "{written} records were written of {records}");
     cluster.delete(output)?;
     let first: &Instant = first.get().context("no record came")?;
-    Ok(finished?.duration_since(*first).as_secs_f64())
+    Ok(finished.duration_since(*first).as_secs_f64())
 }
 
 struct Works {
     name: &'static str,
     reads: &'static [&'static str],
     first: Arc<OnceLock<Instant>>,
+    sleeper: Sleeper,
 }
 
 #[async_trait]
@@ -70,14 +73,8 @@ impl Stage for Works {
         for Raw(record) in batch {
             let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
             let key = key.and_then(|key| key.strip_prefix("key-")?.parse().ok()).unwrap_or_default();
-            let time = work::time_of(key, record.offset.unsigned_abs());
-            if let Err(error) = tokio::task::spawn_blocking(move || work::sleep(time)).await {
-                outcomes.push(Outcome::Fail(Failure::transient("interrupted", error)));
-                continue;
-            }
-            let output =
-                Output { topic: self.name.into(), key: record.key, value: record.value, headers: record.headers };
-            outcomes.push(Outcome::Emit(vec![output]));
+            self.sleeper.sleep(work::time_of(key, record.offset.unsigned_abs())).await;
+            outcomes.push(Outcome::Emit(vec![record.onto(self.name)]));
         }
         outcomes
     }

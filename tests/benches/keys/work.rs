@@ -1,7 +1,6 @@
 //! The work of each record, and the least time that all of it takes. `KeysRun.java` draws the same.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LONGEST_NS: u64 = 5_000_000;
 
@@ -19,18 +18,6 @@ pub(super) fn text_of(key: u64) -> String {
 pub(super) fn time_of(key: u64, offset: u64) -> Duration {
     let drawn = splitmix(splitmix(key.wrapping_mul(1_000_003)).wrapping_add(offset) ^ 20_260_101);
     Duration::from_nanos(drawn % LONGEST_NS)
-}
-
-/// Sleeps no shorter, and as little longer as the machine allows.
-pub(super) fn sleep(time: Duration) {
-    let end = Instant::now() + time;
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        thread::sleep(left);
-    }
 }
 
 /// The least seconds for so many records, worked off in the order of their keys, so many at a time.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use frameline_runtime::driver::{self, Plan, Status};
 use frameline_runtime::log::Log;
 use frameline_runtime::log::kafka::KafkaLog;
-use frameline_runtime::{Outcome, Output, Raw, Stage, StageSettings, TopicPartition};
+use frameline_runtime::{Outcome, Raw, Stage, StageSettings, TopicPartition};
 use tokio_util::sync::CancellationToken;
 
 use super::sightings::Sightings;
@@ -102,8 +102,7 @@ impl Stage for Works {
                 self.sightings.add(self.member, partition, number);
                 tokio::time::sleep(if number.is_multiple_of(SLOW_EVERY) { SLOW } else { QUICK }).await;
             }
-            let frameline_runtime::Record { key, value, headers, .. } = record;
-            outcomes.push(Outcome::Emit(vec![Output { topic: Arc::clone(&self.output), key, value, headers }]));
+            outcomes.push(Outcome::Emit(vec![record.onto(Arc::clone(&self.output))]));
         }
         outcomes
     }

@@ -6,9 +6,6 @@ mod metrics;
 mod receiver;
 mod traces;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use crate::process::{Product, Running};
 
 /// The head of a PNG, and nothing behind it: opening it fails for good.
@@ -24,14 +21,7 @@ const SCREENS: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" width="900" he
 /// What the service answers at a path.
 fn get(service: &Running, path: &str) -> (u16, String) {
     let address = service.ready["address"].as_str().unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    assert!(!head.to_lowercase().contains("transfer-encoding: chunked"), "{head}");
-    (status, body.to_owned())
+    frameline_tests::http::get(address, path).unwrap()
 }
 
 /// A configuration of the product, and all stages started under it.
