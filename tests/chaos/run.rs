@@ -181,9 +181,9 @@ fn replay(feeder: &Feeder) -> Result<()> {
     let outputs: Vec<Output> = stale
         .into_iter()
         .map(|record| {
-            let mut carried = record.headers;
-            carried.set(headers::ORIGIN, Bytes::from_static(REPLAY.as_bytes()));
-            Output { topic: topics::EMBEDDINGS.into(), key: record.key, value: record.value, headers: carried }
+            let mut again = record.onto(topics::EMBEDDINGS);
+            again.headers.set(headers::ORIGIN, Bytes::from_static(REPLAY.as_bytes()));
+            again
         })
         .collect();
     if outputs.is_empty() { Ok(()) } else { Ok(feeder.runtime.block_on(feeder.log.append(outputs))?) }

@@ -8,12 +8,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use frameline_runtime::moment::now_ms;
 use frameline_runtime::trace::{Span, SpanKind, TraceContext};
 use frameline_runtime::{Output, headers};
 use frameline_stores::jobs::{Decision, FileEntry, Offer, Offered};
 use uuid::Uuid;
 
-use crate::intake::{TOO_LARGE, ms_since_1970};
+use crate::intake::TOO_LARGE;
 use crate::report::{AddEvent, AddOutcome, Refusal, Reporter};
 use crate::{Discover, DiscoverError};
 
@@ -43,7 +44,7 @@ impl Batch {
 impl Discover {
     /// The deletions of files.
     pub(crate) fn deletions(&self, entries: &[FileEntry]) -> Batch {
-        let discovered_at_ms = ms_since_1970(SystemTime::now());
+        let discovered_at_ms = now_ms();
         let mut batch = Batch::default();
         for entry in entries {
             let offer = Offer {

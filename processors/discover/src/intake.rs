@@ -4,13 +4,14 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use frameline_stores::blobs::BlobsError;
 use frameline_stores::jobs::{FileContent, Offer, Offered};
 
 use crate::report::Refusal;
 use crate::{Discover, DiscoverError, NAME, name, walk};
+use frameline_runtime::moment::ms_since_1970;
 
 /// The blobs' area for the contents of files.
 const AREA: &str = "files";
@@ -100,10 +101,4 @@ fn too_large(size_bytes: u64, limit_bytes: u64) -> Offered {
         reason_code: TOO_LARGE.to_owned(),
         reason: format!("it has {:.1} MB, and the limit is {:.1} MB", megabytes(size_bytes), megabytes(limit_bytes)),
     }
-}
-
-/// A time as records carry it.
-pub(crate) fn ms_since_1970(time: SystemTime) -> i64 {
-    let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }

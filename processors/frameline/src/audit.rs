@@ -8,12 +8,11 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use frameline_runtime::log::Log;
 use frameline_runtime::log::scan::whole;
+use frameline_runtime::moment::now_ms;
 use frameline_runtime::{Headers, Output};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
-
-use crate::times::now_ms;
 
 /// What was done, or is about to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

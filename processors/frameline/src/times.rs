@@ -1,19 +1,15 @@
 //! Moments and durations as a person writes and reads them. Inside, moments are milliseconds since 1970.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
+use frameline_runtime::moment::ms_since_1970;
 use humantime::{format_duration, format_rfc3339_seconds, parse_rfc3339_weak};
-
-/// Now, in milliseconds since 1970.
-pub(crate) fn now_ms() -> i64 {
-    ms_of(SystemTime::now())
-}
 
 /// Reads `2026-11-22T14:00:00Z` or `2026-11-22 14:00:00`, both in UTC; a date alone is its first moment.
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
     let with_time = if text.len() == "2026-11-22".len() { format!("{text}T00:00:00Z") } else { text.to_owned() };
     parse_rfc3339_weak(&with_time)
-        .map(ms_of)
+        .map(ms_since_1970)
         .map_err(|error| format!("`{text}` is no time ({error}); write it in UTC: 2026-11-22T14:00:00Z"))
 }
 
@@ -31,11 +27,6 @@ pub(crate) fn span(length: Duration) -> String {
     }
     let text = format_duration(whole).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
-}
-
-fn ms_of(moment: SystemTime) -> i64 {
-    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

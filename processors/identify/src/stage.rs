@@ -1,10 +1,9 @@
 //! The stage: files in; frames, passages, and the manifest behind them out.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::Context;
 use async_trait::async_trait;
 use bytes::Bytes;
+use frameline_runtime::moment::now_ms;
 use frameline_runtime::{Failure, Outcome, Output, Reason, Stage};
 use frameline_sandbox::{Pool, PoolSettings, Refusal};
 use frameline_schemas::{
@@ -236,7 +235,6 @@ fn left_out(file: &File, cut: &Cut) -> Progress {
 }
 
 fn progress(file: &File) -> Progress {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Progress {
         head: file.head.clone(),
         stage: NAME.to_owned(),
@@ -247,7 +245,7 @@ fn progress(file: &File) -> Progress {
         reason: None,
         frames: None,
         passages: None,
-        at: i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX),
+        at: now_ms(),
         redrives: 0,
         redriven: false,
     }

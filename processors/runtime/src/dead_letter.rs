@@ -38,8 +38,8 @@ impl DeadLetter<'_> {
     /// The record for the stage's dead-letter topic: key, value and headers as they came, and the headers of a
     /// dead letter (those of an earlier one are replaced).
     pub fn output(&self) -> Output {
-        let mut headers = self.record.headers.clone();
-        let redrives = redrives(&headers).to_string();
+        let mut letter = self.record.clone().onto(frameline_topics::dead_letters(self.stage));
+        let redrives = redrives(&letter.headers).to_string();
         let facts: [(&'static str, String); 12] = [
             ("frameline-dlq-topic", self.partition.topic.to_string()),
             ("frameline-dlq-partition", self.partition.partition.to_string()),
@@ -54,13 +54,8 @@ impl DeadLetter<'_> {
             ("frameline-dlq-version", env!("CARGO_PKG_VERSION").to_owned()),
             (REDRIVES, redrives),
         ];
-        facts.into_iter().for_each(|(name, value)| headers.set(name, Bytes::from(value)));
-        Output {
-            topic: frameline_topics::dead_letters(self.stage).into(),
-            key: self.record.key.clone(),
-            value: self.record.value.clone(),
-            headers,
-        }
+        facts.into_iter().for_each(|(name, value)| letter.headers.set(name, Bytes::from(value)));
+        letter
     }
 }
 

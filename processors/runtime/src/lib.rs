@@ -23,6 +23,7 @@ pub mod lanes;
 pub mod limiter;
 pub mod log;
 pub mod metric;
+pub mod moment;
 pub mod rate;
 pub mod record;
 pub mod replay;

@@ -98,6 +98,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// The same key, value and headers, to be written to `topic`.
+    pub fn onto(self, topic: impl Into<Arc<str>>) -> Output {
+        Output { topic: topic.into(), key: self.key, value: self.value, headers: self.headers }
+    }
+
     /// Bytes that it holds in memory, about.
     pub fn size_bytes(&self) -> usize {
         let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);

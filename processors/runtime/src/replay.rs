@@ -75,10 +75,10 @@ impl Selection {
 
 /// The record once more, for the topic that it lies in.
 pub fn copy_of(record: &Record, from: &TopicPartition) -> Output {
-    let mut headers = record.headers.clone();
-    headers.set(headers::ORIGIN, headers::REPLAY);
-    headers.set(COPY_OF, Bytes::from(format!("{}:{}", from.partition, record.offset)));
-    Output { topic: from.topic.clone(), key: record.key.clone(), value: record.value.clone(), headers }
+    let mut copy = record.clone().onto(from.topic.clone());
+    copy.headers.set(headers::ORIGIN, headers::REPLAY);
+    copy.headers.set(COPY_OF, Bytes::from(format!("{}:{}", from.partition, record.offset)));
+    copy
 }
 
 /// What a replay would put back.

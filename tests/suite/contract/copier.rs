@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use frameline_runtime::log::{Commit, CommitError, Event, Log, Membership, Session};
-use frameline_runtime::{Output, Position, Record, TopicPartition};
+use frameline_runtime::{Position, Record, TopicPartition};
 
 /// Small, so that there are many commits to disturb.
 const RECORDS_PER_COMMIT: usize = 7;
@@ -36,9 +36,9 @@ pub(super) async fn copy(log: Arc<dyn Log>, membership: Membership, to: String) 
 /// Returns whether to go on with the partition.
 async fn commit(session: &Session, partition: &TopicPartition, few: &[Record], to: &str, instance: &str) -> bool {
     let copy = |record: &Record| {
-        let mut headers = record.headers.clone();
-        headers.set(COPIED_BY, instance.as_bytes().to_vec());
-        Output { topic: to.into(), key: record.key.clone(), value: record.value.clone(), headers }
+        let mut copy = record.clone().onto(to);
+        copy.headers.set(COPIED_BY, instance.as_bytes().to_vec());
+        copy
     };
     let next = few.last().map_or(0, |record| record.offset + 1);
     let position = Position { partition: partition.clone(), offset: next, metadata: String::new() };

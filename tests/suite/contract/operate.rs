@@ -1,16 +1,11 @@
 //! What an operator may see and do.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use frameline_runtime::Position;
 use frameline_runtime::log::operate::{GroupMember, Move, ResetError};
+use frameline_runtime::moment::now_ms;
 
 use super::follower::Follower;
 use super::*;
-
-fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
-}
 
 fn partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
     (0..count).map(|number| TopicPartition::new(topic, number)).collect()

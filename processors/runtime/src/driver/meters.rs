@@ -9,10 +9,10 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::stillness::Side;
 use super::task::{Ending, Finished};
-use super::work::now_ms;
 use crate::headers;
 use crate::log::CommitError;
 use crate::metric;
+use crate::moment::now_ms;
 use crate::stage::{Class, Stage};
 
 const ENDINGS: [Ending; 3] = [Ending::Done, Ending::Skipped, Ending::DeadLettered];

@@ -13,6 +13,7 @@ use super::task::{BatchResult, Ending, Finished, Made, Task};
 use super::{Driver, Pause, StageError, work};
 use crate::dead_letter::DeadLetter;
 use crate::lanes::{Item, LaneId};
+use crate::moment::now_ms;
 use crate::record::TopicPartition;
 use crate::stage::{Class, Failure, Stage, Subject};
 
@@ -25,11 +26,20 @@ struct Settled {
 }
 
 impl<S: Stage> Driver<S> {
-    pub(super) fn settle_batch(
+    /// Settles this batch, and what came back with it.
+    pub(super) fn settle_batches(
         &mut self,
-        result: Result<BatchResult, JoinError>,
+        first: Result<BatchResult, JoinError>,
         now: Instant,
     ) -> Result<(), StageError> {
+        self.settle_batch(first, now)?;
+        while let Some(result) = self.working.try_join_next() {
+            self.settle_batch(result, now)?;
+        }
+        Ok(())
+    }
+
+    fn settle_batch(&mut self, result: Result<BatchResult, JoinError>, now: Instant) -> Result<(), StageError> {
         let batch =
             result.map_err(|error| StageError::Broken { stage: self.stage.name(), reason: error.to_string() })?;
         self.working_records -= batch.tasks.len();
@@ -213,7 +223,7 @@ impl<S: Stage> Driver<S> {
             )));
             self.pause_all(Instant::now());
         }
-        let first_failed_at_ms = if task.first_failed_at_ms > 0 { task.first_failed_at_ms } else { work::now_ms() };
+        let first_failed_at_ms = if task.first_failed_at_ms > 0 { task.first_failed_at_ms } else { now_ms() };
         let letter =
             DeadLetter { stage, partition, record: &task.record, failure, attempts: task.failures, first_failed_at_ms };
         let mut outputs = vec![letter.output()];
@@ -253,7 +263,7 @@ impl<S: Stage> Driver<S> {
             }
         };
         if task.first_failed_at_ms == 0 {
-            task.first_failed_at_ms = work::now_ms();
+            task.first_failed_at_ms = now_ms();
         }
         self.meters.retried(failure.class);
         let draining = self.draining_until.is_some();

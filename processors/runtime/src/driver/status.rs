@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use metrics::gauge;
 
 use super::task::Ending;
-use super::work::now_ms;
 use crate::log::Member;
 use crate::metric;
+use crate::moment::now_ms;
 use crate::record::TopicPartition;
 use crate::seldom::Seldom;
 

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use frameline_schemas::{Outcome as Told, Progress, SchemaIds};
@@ -15,15 +15,10 @@ use crate::dead_letter;
 use crate::headers;
 use crate::lanes::LaneId;
 use crate::limiter::Ticket;
+use crate::moment::now_ms;
 use crate::record::{Headers, Output, Record};
 use crate::stage::{Decoded, Failure, Input, Outcome, Reason, Stage, Subject, UNDECODABLE};
 use crate::wire::Wire;
-
-/// Milliseconds since 1970.
-pub(super) fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
-}
 
 /// Lets the stage work on a batch. Never panics, whatever the stage does.
 pub(super) async fn work<S: Stage>(

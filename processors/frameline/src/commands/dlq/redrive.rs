@@ -6,6 +6,7 @@ use std::fmt;
 use anyhow::Result;
 use frameline_runtime::dead_letter::letter::{Letter, PutBack};
 use frameline_runtime::dead_letter::redrive::{Filter, Rules, Verdict};
+use frameline_runtime::moment::now_ms;
 use serde::Serialize;
 
 use super::super::Context;
@@ -15,7 +16,6 @@ use super::{DeadLetters, filter};
 use crate::audit::audited;
 use crate::cli::DlqRedrive;
 use crate::output::{Table, count};
-use crate::times::now_ms;
 
 /// So many of those that are left out are named; all are counted.
 const NAMED: usize = 1_000;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use frameline_runtime::TopicPartition;
 use frameline_runtime::log::PartitionLag;
 use frameline_runtime::log::operate::Operate;
+use frameline_runtime::moment::now_ms;
 use frameline_topics::{Change, dead_letters};
 
 use super::{Context, Finding};
@@ -143,7 +144,7 @@ async fn letters(log: &dyn Operate) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for name in Name::ALL {
         let topic = dead_letters(name.as_str());
-        let since_ms = times::now_ms() - DAY_MS;
+        let since_ms = now_ms() - DAY_MS;
         let lag = log.lag(name.as_str(), &[topic]).await?;
         let partitions: Vec<TopicPartition> = lag.into_iter().map(|place| place.partition).collect();
         let offsets = log.offsets_at(&partitions, since_ms).await?;
@@ -164,7 +165,7 @@ async fn clock(log: &dyn Operate) -> Result<Vec<Finding>> {
     let topics: Vec<String> = Name::ALL.iter().flat_map(|name| name.reads()).map(|topic| (*topic).to_owned()).collect();
     let lag = log.lag("frameline-doctor", &topics).await?;
     let partitions: Vec<TopicPartition> = lag.iter().map(|place| place.partition.clone()).collect();
-    let offsets = log.offsets_at(&partitions, times::now_ms() + CLOCK_SLACK_MS).await?;
+    let offsets = log.offsets_at(&partitions, now_ms() + CLOCK_SLACK_MS).await?;
     Ok(vec![of_clock(&lag, &offsets)])
 }
 

@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result};
 use frameline_runtime::TopicPartition;
 use frameline_runtime::log::PartitionLag;
 use frameline_runtime::log::operate::{GroupMember, Operate};
+use frameline_runtime::moment::now_ms;
 
 use crate::stages::Name;
-use crate::times::now_ms;
 
 /// All that was looked at.
 pub(crate) struct Look {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use frameline_runtime::log::operate::{GroupMember, Move, Operate, ResetError};
+use frameline_runtime::moment::now_ms;
 use frameline_runtime::rewind::{Offsets, Step, backup};
 
 use super::Context;
@@ -20,7 +21,6 @@ use crate::cli::Rewind;
 use crate::data::DataDir;
 use crate::error::Refusal;
 use crate::stages::Name;
-use crate::times::now_ms;
 use report::Report;
 use target::Target;
 

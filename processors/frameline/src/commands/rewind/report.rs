@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use frameline_runtime::log::operate::GroupMember;
+use frameline_runtime::moment::now_ms;
 use frameline_runtime::rewind::{Clamp, Step};
 use serde::Serialize;
 
@@ -148,7 +149,7 @@ impl fmt::Display for Report {
 }
 
 fn ago(at_ms: i64) -> String {
-    let since_ms = times::now_ms().saturating_sub(at_ms);
+    let since_ms = now_ms().saturating_sub(at_ms);
     let since = Duration::from_millis(u64::try_from(since_ms).unwrap_or_default());
     format!("{} ({} ago)", times::moment(at_ms), times::span(since))
 }

@@ -1,6 +1,6 @@
-//! The two clocks: one for leases, one for people.
+//! The clock of leases.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -8,11 +8,6 @@ use rustix::time::{ClockId, clock_gettime};
 pub(super) fn boot_ms() -> i64 {
     let since_boot = clock_gettime(ClockId::Boottime);
     since_boot.tv_sec * 1_000 + since_boot.tv_nsec / 1_000_000
-}
-
-/// Milliseconds since 1970.
-pub(super) fn wall_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, whole_ms)
 }
 
 /// A duration in whole milliseconds.

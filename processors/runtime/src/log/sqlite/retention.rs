@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::assign::Slot;
-use super::clock::wall_ms;
 use super::store::Store;
+use crate::moment::now_ms;
 
 /// So many records go in one transaction: commits wait behind it for some milliseconds at most.
 const SLICE_RECORDS: i64 = 2_000;
@@ -46,7 +46,7 @@ async fn expire(store: &Store, partition: &Partition) -> Result<u64, sqlx::Error
     )
     .bind(slot.topic)
     .bind(slot.partition)
-    .bind(wall_ms().saturating_sub(retention_ms))
+    .bind(now_ms().saturating_sub(retention_ms))
     .fetch_optional(store.readers())
     .await?;
     let end = first_kept.map_or(partition.next_offset, |(offset,)| offset);

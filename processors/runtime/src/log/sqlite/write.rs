@@ -8,8 +8,9 @@ use sqlx::SqliteConnection;
 
 use super::assign::Slot;
 use super::store::Store;
-use super::{clock, headers, partitioner};
+use super::{headers, partitioner};
 use crate::log::{CommitError, LogError};
+use crate::moment::now_ms;
 use crate::record::Output;
 
 /// Why outputs were not written.
@@ -164,7 +165,7 @@ fn insert_of(rows: usize) -> String {
 }
 
 async fn insert(connection: &mut SqliteConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
-    let timestamp_ms = clock::wall_ms();
+    let timestamp_ms = now_ms();
     let mut rest = rows;
     for (size, sql) in INSERTS.iter() {
         while let Some((rows, behind)) = rest.split_at_checked(*size) {
