@@ -114,7 +114,6 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails in some runs on a busy machine: it is not known yet whether the group or the test is at fault"]
 async fn processes_that_are_told_to_stop_in_the_middle_of_a_rebalance_leave_their_group() {
     for group_protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
         leaves_in_the_middle_of_a_rebalance(group_protocol).await;

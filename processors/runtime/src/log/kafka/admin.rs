@@ -38,7 +38,7 @@ pub(super) struct Admin {
 
 impl Admin {
     pub(super) fn new(settings: KafkaSettings) -> Result<Self, LogError> {
-        let client = settings.admin().create_with_context(Context).map_err(|error| log_error(&error))?;
+        let client = settings.admin().create_with_context(Context::default()).map_err(|error| log_error(&error))?;
         Ok(Self { client, settings, watcher: OnceLock::new() })
     }
 

@@ -1,19 +1,24 @@
 //! What librdkafka says on its own account goes to the log of the process.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
 
 use crate::seldom::Seldom;
 
 /// The context of consumers and of the client for topics.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Context;
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    /// The client is closing, and has let go of what it had.
+    has_let_go: AtomicBool,
+}
 
 /// The consumer of a member, or of a reader.
 pub(super) type Consumer = BaseConsumer<Context>;
@@ -28,7 +33,18 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {}
+impl ConsumerContext for Context {
+    /// Answers what the group asks of a client that is closing; before, whoever polls it does. Whatever the answer, a
+    /// closing client takes it for letting go of everything. With that it is done, and a second answer, to a question
+    /// that was in the queue already, might find nobody and wait for ever.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, _: RDKafkaRespErr, _: &mut TopicPartitionList) {
+        if !self.has_let_go.swap(true, Ordering::Relaxed)
+            && let Err(error) = consumer.unassign()
+        {
+            tracing::debug!(%error, "the group was left before everything was let go");
+        }
+    }
+}
 
 /// Drops the consumer here, where it may block. Others hold it for the length of a call at most.
 pub(super) fn close(mut consumer: Arc<Consumer>) {

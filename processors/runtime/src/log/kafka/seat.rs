@@ -13,7 +13,7 @@ use rdkafka::consumer::{Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::context::{Consumer, close};
-use super::events::{Content, Event, Queue, member_id};
+use super::events::{Content, Event, Queue, is_in_group, member_id};
 use super::faults::log_error;
 use super::settings::{GroupProtocol, Identity, KafkaSettings};
 use super::token::Connect;
@@ -23,8 +23,9 @@ use crate::log::{LogError, Membership};
 const NAME_WAIT: Duration = Duration::from_secs(1);
 /// While a member leaves, its queue is looked at this often.
 const LEAVE_WAIT: Duration = Duration::from_millis(20);
-/// How long the brokers may take to say what a group does.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the first word of a member without a name waits for its answer, at most; one with a name has it when the
+/// rebalance is over.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
 /// A seat in a group, or the wish for one.
 pub(super) struct Seat {
@@ -124,29 +125,35 @@ impl Seat {
     /// Gives the seat up; blocks, for the session timeout at most: then the broker has noticed by itself. A static
     /// member keeps it for a successor of the same name, unless it is to leave.
     pub(super) fn leave(self) {
-        let give_up = Instant::now() + self.membership.session_timeout;
-        if self.settings.identity != Identity::Static {
-            if self.protocol == GroupProtocol::Classic {
-                self.answer_until(give_up, |seat| !seat.is_joining());
-            }
+        let has_seat = self.consumer.client().fatal_error().is_none();
+        if has_seat && self.settings.identity != Identity::Static {
+            let give_up = Instant::now() + self.membership.session_timeout;
+            self.be_known(give_up);
             self.consumer.unsubscribe();
-        }
-        if self.settings.identity == Identity::StaticLeaving {
-            // One that closes stays: it has to be out before.
-            self.answer_until(give_up, |seat| !seat.is_member());
+            if self.protocol == GroupProtocol::Classic {
+                // A member that waits to hear what comes of a rebalance is not heard itself. A client that closes says
+                // that it leaves all the same, waits five seconds for an answer, and hangs up. One that only has no
+                // subscription any more says it when the rebalance is over.
+                self.answer_until(give_up, |seat| member_id(&seat.consumer).is_empty());
+            }
         }
         self.discard();
     }
 
-    /// Whether the group waits for members to join. This one may be among those who wait, and the broker takes no
-    /// word from it before it has answered the join: it would never hear that the member leaves.
-    fn is_joining(&self) -> bool {
-        let groups = self.consumer.fetch_group_list(Some(&self.membership.group), LOOK_TIMEOUT);
-        groups.is_ok_and(|list| list.groups().iter().any(|group| group.state() == "PreparingRebalance"))
-    }
-
-    fn is_member(&self) -> bool {
-        !member_id(&self.consumer).is_empty()
+    /// Waits for the answer to the member's first word, if that is under way: the group may have let it in, and
+    /// whoever does not know by which name cannot leave.
+    fn be_known(&self, give_up: Instant) {
+        if self.ask_at.is_some() {
+            return;
+        }
+        let give_up = match self.settings.identity {
+            Identity::Dynamic => give_up.min(Instant::now() + ANSWER_WAIT),
+            Identity::Static | Identity::StaticLeaving => give_up,
+        };
+        self.answer_until(give_up, |seat| match seat.protocol {
+            GroupProtocol::Classic => !member_id(&seat.consumer).is_empty(),
+            GroupProtocol::Consumer | GroupProtocol::Auto => is_in_group(&seat.consumer),
+        });
     }
 
     /// Answers whatever the group asks, at once.
@@ -168,5 +175,66 @@ impl Seat {
         let Self { consumer, queue, .. } = self;
         drop(queue);
         close(consumer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn seat(servers: String, instance: &str) -> Seat {
+        let membership = Membership {
+            group: "render".to_owned(),
+            instance: instance.to_owned(),
+            topics: vec!["frames".to_owned()],
+            session_timeout: PATIENCE,
+            drain_deadline: Duration::from_secs(1),
+        };
+        let mut seat = Seat::new(KafkaSettings::new(servers), membership).unwrap();
+        seat.ask().unwrap();
+        seat
+    }
+
+    /// It fails where it does not come to an end.
+    fn ends(work: impl FnOnce() + Send + 'static) {
+        let (done, is_done) = mpsc::channel();
+        std::thread::spawn(move || {
+            work();
+            let _ = done.send(());
+        });
+        is_done.recv_timeout(PATIENCE).expect("an end in time");
+    }
+
+    #[test]
+    fn a_client_closes_also_when_nobody_has_answered_what_the_group_asked() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("frames", 2, 1).unwrap();
+        let seat = seat(cluster.bootstrap_servers(), "one");
+        let give_up = Instant::now() + PATIENCE;
+        // The assignment waits in the queue; the client that closes adds that it is revoked.
+        while seat.queue.len() == 0 {
+            assert!(Instant::now() < give_up, "no assignment");
+            std::thread::sleep(LEAVE_WAIT);
+        }
+        ends(move || seat.discard());
+    }
+
+    #[test]
+    fn a_member_that_leaves_before_it_was_let_in_is_not_missed() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("frames", 2, 1).unwrap();
+        let servers = cluster.bootstrap_servers();
+        let first = seat(servers.clone(), "one");
+        ends(move || first.leave());
+        let second = seat(servers, "two");
+        let begun = Instant::now();
+        second.answer_until(begun + PATIENCE, |seat| is_in_group(&seat.consumer));
+        assert!(begun.elapsed() < PATIENCE / 2, "the group waited for one who had gone");
     }
 }

@@ -36,7 +36,7 @@ pub(super) trait Connect {
 
 impl Connect for ClientConfig {
     fn connect(&self) -> Result<Consumer, KafkaError> {
-        let consumer = Consumer::from_config_and_context(self, Context)?;
+        let consumer = Consumer::from_config_and_context(self, Context::default())?;
         give(consumer.client().native_ptr(), self.get(PROPERTY));
         Ok(consumer)
     }
