@@ -4,13 +4,20 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use frameline_runtime::log::Log;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use frameline_runtime::log::kafka::{KafkaLog, KafkaSettings, Sasl, SaslMechanism, Security, SecurityProtocol, Tls};
+use frameline_runtime::log::operate::Operate;
+use frameline_runtime::log::{Commit, Event, Log, Membership, NewTopic};
 use frameline_runtime::secret::Secret;
+use frameline_runtime::{Headers, Output, Position};
 use frameline_tests::secured::{PASSWORD, Secured, USER};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 use crate::process::{Product, samples, until};
 
@@ -109,32 +116,108 @@ fn the_whole_chain_runs_with_tls_and_scram_and_shows_no_password() {
     }
 }
 
+/// TLS, and a token in a file.
+fn with_token(product: &Product, token: &str) -> String {
+    format!(
+        "security_protocol = \"sasl_ssl\"\ntls = {{ ca_file = \"{}\" }}\n\
+         sasl = {{ mechanism = \"OAUTHBEARER\", token_file = \"{}\" }}\n",
+        shown(&broker().certificates.file("ca.pem")),
+        shown(&product.file("token", token)),
+    )
+}
+
+/// A token for [`USER`] that nobody has signed, as the broker takes it; it ends so many seconds from now.
+fn token(lifetime_s: i64) -> String {
+    let now_s = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    let claims = json!({ "sub": USER, "iat": now_s - 3_600, "exp": now_s + lifetime_s });
+    let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    format!("{}.{}.", part(json!({ "alg": "none" })), part(claims))
+}
+
+/// The start of the product with this section ends at once, with all these words.
+#[track_caller]
+fn refuses_to_start(product: &Product, servers: &str, kafka: &str, words: &[&str]) {
+    let config = config(product, servers, kafka);
+    let refused = product.run(["up", "--listen", "127.0.0.1:0", "--config", &config]);
+    assert_eq!(refused.status, Some(1), "{words:?}: {refused:?}");
+    for word in words {
+        assert!(refused.err.contains(word), "`{word}` is missing in: {}", refused.err);
+    }
+    assert!(!refused.err.contains(PASSWORD) && !refused.err.contains("wrong-one"), "{}", refused.err);
+}
+
 #[test]
 fn what_cannot_work_is_told_at_once_with_the_key_to_look_at() {
-    let (secured, product) = (broker(), Product::new());
+    let product = Product::new();
     let right = scram(&product, PASSWORD);
+    let password_file = format!("password_file = \"{}\"", shown(&product.file("password", PASSWORD)));
+    let wrong_password = right.replace(&password_file, "password = \"wrong-one\"");
     let wrong_ca = right.replace("/ca.pem", "/other-ca.pem");
-    let wrong_password = scram(&Product::new(), "x")
-        .replace("password_file", "password = \"wrong-one\", token_file")
-        .split("token_file")
-        .next()
-        .unwrap()
-        .trim_end_matches([',', ' '])
-        .to_owned()
-        + " }\n";
-    let cases: [(&str, String, String, &[&str]); 2] = [
-        ("wrong password", secured.secure(), wrong_password, &["refuse `frameline`", "the password"]),
-        ("wrong authority", secured.secure(), wrong_ca, &["vouches", "kafka.tls.ca_file"]),
-    ];
-    for (name, servers, kafka, words) in cases {
-        let config = config(&product, &servers, &kafka);
-        let refused = product.run(["up", "--listen", "127.0.0.1:0", "--config", &config]);
-        assert_eq!(refused.status, Some(1), "{name}: {refused:?}");
-        for word in words {
-            assert!(refused.err.contains(word), "{name}: `{word}` is missing in: {}", refused.err);
-        }
-        assert!(!refused.err.contains(PASSWORD) && !refused.err.contains("wrong-one"), "{name}: {}", refused.err);
+    let secure = broker().secure();
+    refuses_to_start(&product, &secure, &wrong_password, &["refuse `frameline`", "the password"]);
+    refuses_to_start(&product, &secure, &wrong_ca, &["vouches", "kafka.tls.ca_file"]);
+    refuses_to_start(&product, &broker().mutual(), "", &["security_protocol is plaintext", "kafka.tls"]);
+}
+
+#[test]
+fn a_token_that_is_not_taken_ends_the_start_with_the_key_to_look_at() {
+    let product = Product::new();
+    for (token, words) in [
+        (token(-60), ["token_file", "refuse the token in"]),
+        ("of somebody else".to_owned(), ["token_file", "refuse the token in"]),
+    ] {
+        refuses_to_start(&product, &broker().secure(), &with_token(&product, &token), &words);
     }
+    let kafka = with_token(&product, "");
+    let nowhere = kafka.replace("/token\"", "/nowhere\"");
+    refuses_to_start(&product, &broker().secure(), &nowhere, &["kafka.sasl.token_file", "nowhere cannot be read"]);
+}
+
+/// The first question that a log is asked is another each time: each has to log in before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_in_a_file_is_a_login_for_everything() {
+    let secured = tokio::task::spawn_blocking(broker).await.unwrap();
+    let product = Product::new();
+    let tls = Tls { ca_file: secured.certificates.file("ca.pem"), ..Tls::default() };
+    let token_file = product.file("token", token(3_600));
+    let sasl = Sasl { mechanism: SaslMechanism::OauthBearer, token_file, ..Sasl::default() };
+    let settings = settings(secured.secure(), SecurityProtocol::SaslSsl, tls, sasl);
+    let log = || KafkaLog::connect(settings.clone()).unwrap();
+    let topic = NewTopic {
+        name: format!("tokens-{}", uuid::Uuid::new_v4()),
+        partitions: 1,
+        replication: 1,
+        retention: None,
+        compacted: false,
+        largest_message_bytes: 100_000,
+    };
+    log().create_topic(&topic).await.unwrap();
+    let value = Some(Bytes::from_static(b"value"));
+    let output = Output { topic: topic.name.as_str().into(), key: None, value, headers: Headers::new() };
+    log().append(vec![output]).await.unwrap();
+    let membership = Membership {
+        group: topic.name.clone(),
+        instance: "one".to_owned(),
+        topics: vec![topic.name.clone()],
+        session_timeout: Duration::from_secs(6),
+        drain_deadline: Duration::from_secs(3),
+    };
+    let mut session = log().join(membership).await.unwrap();
+    let read = loop {
+        let event = tokio::time::timeout(Duration::from_secs(60), session.events.recv()).await;
+        if let Event::Records { partition, records } = event.expect("a record in time").expect("a session") {
+            break Position { partition, offset: records[0].offset + 1, metadata: String::new() };
+        }
+    };
+    session.member.commit(Arc::new(Commit { outputs: vec![], positions: vec![read] })).await.unwrap();
+    let lag = log().lag(&topic.name, std::slice::from_ref(&topic.name)).await.unwrap();
+    assert_eq!(lag[0].committed, Some(1));
+    assert_eq!(log().members(&topic.name).await.unwrap().len(), 1);
+    session.member.leave().await;
+
+    let config = config(&product, &secured.secure(), &with_token(&product, &token(3_600)));
+    let ended = product.run(["topics", "apply", "--execute", "--config", &config]);
+    assert_eq!(ended.status, Some(0), "{ended:?}");
 }
 
 #[test]

@@ -88,6 +88,7 @@ impl Admin {
     /// Creates the topic, unless it is there already with as many partitions.
     pub(super) async fn create(&self, topic: &NewTopic) -> Result<(), LogError> {
         let retention_ms = topic.retention.map_or_else(|| "-1".to_owned(), |kept| kept.as_millis().to_string());
+        self.log_in();
         let largest = topic.largest_message_bytes.to_string();
         let cleanup = if topic.compacted { "compact" } else { "delete" };
         let new =

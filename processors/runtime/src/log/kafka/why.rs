@@ -11,7 +11,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::context::Consumer;
 use super::events::{Content, Queue};
-use super::settings::KafkaSettings;
+use super::settings::{KafkaSettings, SecurityProtocol};
 use super::token::Connect;
 use crate::log::LogError;
 
@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const SLICE: Duration = Duration::from_millis(200);
 /// What log lines are about that tell of a lost connection.
 const FAILURE: &str = "FAIL";
+/// A client that has just connected is in this state, until it is answered.
+const FIRST_WORD: &str = "APIVERSION_QUERY";
 /// The group of the client, which is never joined.
 const NOBODY: &str = "frameline-why";
 
@@ -29,6 +31,8 @@ pub(super) fn explained(settings: &KafkaSettings, error: LogError) -> LogError {
     let LogError::Unavailable(said) = error else { return error };
     let Some((code, reason)) = ask(settings) else { return LogError::Unavailable(said) };
     match advice(settings, code, &reason) {
+        // Whatever stands in front of brokers that are down may hang up, too: that passes.
+        Some(advice) if code == RDKafkaErrorCode::BrokerTransportFailure => LogError::Unavailable(advice),
         Some(advice) => LogError::Refused(advice),
         None => LogError::Unavailable(format!("{said}: {reason}")),
     }
@@ -71,11 +75,12 @@ pub(super) fn advice(settings: &KafkaSettings, code: RDKafkaErrorCode, reason: &
     let security = &settings.security;
     let (servers, protocol) = (&settings.bootstrap_servers, security.protocol.as_str());
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    let is_plain = matches!(security.protocol, SecurityProtocol::Plaintext | SecurityProtocol::SaslPlaintext);
+    let is_hung_up_on = says(&["security.protocol", "SSL listener"]) || (is_plain && says(&[FIRST_WORD]));
     let (what, keys) = match code {
-        RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => (
-            format!("the brokers at {servers} refuse {}", security.who()),
-            "check kafka.sasl.mechanism, kafka.sasl.username and the password",
-        ),
+        RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
+            (format!("the brokers at {servers} refuse {}", security.who()), security.login_advice())
+        }
         RDKafkaErrorCode::SSL if says(&["PLAINTEXT", "wrong version number", "record layer"]) => (
             format!("kafka.security_protocol is {protocol}, and what listens at {servers} does not speak TLS"),
             "name the port of the listener with TLS, or choose another protocol",
@@ -92,9 +97,9 @@ pub(super) fn advice(settings: &KafkaSettings, code: RDKafkaErrorCode, reason: &
             format!("TLS with the brokers at {servers} fails"),
             "check kafka.tls.*; brokers may want a certificate: kafka.tls.certificate_file and kafka.tls.key_file",
         ),
-        RDKafkaErrorCode::BrokerTransportFailure if says(&["security.protocol", "SSL listener"]) => (
+        RDKafkaErrorCode::BrokerTransportFailure if is_hung_up_on => (
             format!("kafka.security_protocol is {protocol}, and what listens at {servers} hangs up on it"),
-            "does it want TLS (ssl), a login (sasl_plaintext), or both (sasl_ssl)?",
+            "if the brokers are up: does it want TLS (ssl, see kafka.tls), a login (sasl_plaintext), or both (sasl_ssl)?",
         ),
         _ => return None,
     };

@@ -212,8 +212,22 @@ impl Security {
     pub(in crate::log::kafka) fn who(&self) -> String {
         match self.sasl.mechanism {
             SaslMechanism::None => "the client".to_owned(),
-            SaslMechanism::OauthBearer => format!("the token in {}", self.sasl.token_file.display()),
+            SaslMechanism::OauthBearer if is_set(&self.sasl.token_file) => {
+                format!("the token in {}", self.sasl.token_file.display())
+            }
+            SaslMechanism::OauthBearer => "the token".to_owned(),
             mechanism => format!("`{}` ({})", self.sasl.username, mechanism.as_str()),
+        }
+    }
+
+    /// Where to look when that did not work.
+    pub(in crate::log::kafka) fn login_advice(&self) -> &'static str {
+        match self.sasl.mechanism {
+            SaslMechanism::OauthBearer if is_set(&self.sasl.token_file) => {
+                "check the token in kafka.sasl.token_file: when it ends, who issued it, for whom"
+            }
+            SaslMechanism::OauthBearer => "check sasl.oauthbearer.* in kafka.properties",
+            _ => "check kafka.sasl.mechanism, kafka.sasl.username and the password",
         }
     }
 
