@@ -13,7 +13,8 @@ use super::chunks::copied;
 use super::context::{Consumer, Context};
 use super::events::{Content, Queue};
 use super::faults::log_error;
-use super::positions::{ask, committed, edges};
+use super::groups;
+use super::positions::{ask, edges};
 use super::settings::KafkaSettings;
 use super::token::{self, Connect};
 use crate::log::{LogError, NewTopic, PartitionLag, TopicState};
@@ -87,8 +88,8 @@ impl Admin {
 
     /// Creates the topic, unless it is there already with as many partitions.
     pub(super) async fn create(&self, topic: &NewTopic) -> Result<(), LogError> {
-        let retention_ms = topic.retention.map_or_else(|| "-1".to_owned(), |kept| kept.as_millis().to_string());
         self.log_in();
+        let retention_ms = topic.retention.map_or_else(|| "-1".to_owned(), |kept| kept.as_millis().to_string());
         let largest = topic.largest_message_bytes.to_string();
         let cleanup = if topic.compacted { "compact" } else { "delete" };
         let new =
@@ -146,12 +147,11 @@ impl Admin {
             let count = self.partitions(topic)?;
             partitions.extend((0..count).map(|partition| TopicPartition { topic: Arc::clone(&name), partition }));
         }
-        // A consumer that never subscribes is no member: it may ask what the group committed, and disturbs nobody.
-        let consumer: Consumer = self.settings.consumer(group, "lag").connect().map_err(|error| log_error(&error))?;
-        let committed = committed(&consumer, &partitions, TIMEOUT).map_err(|error| log_error(&error))?;
-        let edges = |edge| edges(self.watcher()?, &partitions, edge, TIMEOUT).map_err(|error| log_error(&error));
+        let watcher = self.watcher()?;
+        let committed = groups::committed(watcher, group, &partitions, TIMEOUT)?;
+        let edges = |edge| edges(watcher, &partitions, edge, TIMEOUT).map_err(|error| log_error(&error));
         let (low, high) = (edges(Offset::Beginning)?, edges(Offset::End)?);
-        let places = committed.into_iter().map(|place| place.map(|(offset, _)| offset)).zip(low.into_iter().zip(high));
+        let places = committed.into_iter().zip(low.into_iter().zip(high));
         let lag = |(partition, (committed, (low, high)))| PartitionLag { partition, committed, low, high };
         Ok(partitions.into_iter().zip(places).map(lag).collect())
     }

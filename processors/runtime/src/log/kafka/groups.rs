@@ -1,6 +1,8 @@
-//! Who is in a group: asked of its coordinator, under either protocol. One of the three places that call the C
-//! library: rdkafka has only the older question, which a group under the broker's own protocol does not answer.
+//! Who is in a group, and where it stands: asked of its coordinator, by a client that has nothing to do with it. One
+//! of the three places that call the C library: of rdkafka's questions the one for members is the older one, which a
+//! group under the broker's own protocol does not answer, and the one for positions takes a client of the group's.
 
+use std::collections::HashMap;
 use std::ffi::{CString, c_int};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -8,46 +10,125 @@ use std::time::Duration;
 
 use rdkafka::bindings as sys;
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::context::Consumer;
-use super::events::{Event, Queue, entries_at, text};
+use super::events::{Entry, Event, Queue, entries_at, text};
+use super::faults::log_error;
+use super::positions::{ask, list_of};
 use crate::log::LogError;
 use crate::log::operate::GroupMember;
+use crate::record::TopicPartition;
 
+/// How much longer than it may take itself an answer is waited for: it then says why there is none.
+const ANSWER_MARGIN: Duration = Duration::from_secs(1);
 /// In front of an instance's name, where it is the name of a client.
 const CLIENT: &str = "frameline-";
 
 /// The members of the group; nobody where there is no such group.
 pub(super) fn members(consumer: &Arc<Consumer>, group: &str, timeout: Duration) -> Result<Vec<GroupMember>, LogError> {
     let unanswered = || LogError::Unavailable(format!("nobody said within {timeout:?} who is in group {group}"));
-    let name = CString::new(group).map_err(|_| LogError::Refused("a group's name has no zero in it".to_owned()))?;
+    let name = name_of(group)?;
     let queue = Queue::of_records(consumer).ok_or_else(unanswered)?;
-    ask(consumer, &queue, &name, timeout);
-    let event = queue.poll(timeout + Duration::from_secs(1)).ok_or_else(unanswered)?;
-    let mut members = answer(&event)
+    ask_for_members(consumer, &queue, &name, timeout);
+    let event = queue.poll(timeout + ANSWER_MARGIN).ok_or_else(unanswered)?;
+    let mut members = answer_of_members(&event)
         .map_err(|code| LogError::Unavailable(format!("who is in group {group} cannot be known: {code}")))?;
     members.sort();
     Ok(members)
 }
 
+/// What the group committed in each of the partitions, where it did. A commit that is under way is waited for.
+pub(super) fn committed(
+    consumer: &Arc<Consumer>,
+    group: &str,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) -> Result<Vec<Option<i64>>, LogError> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let name = name_of(group)?;
+    let found = ask(timeout, |left| {
+        let timed_out = || KafkaError::OffsetFetch(RDKafkaErrorCode::OperationTimedOut);
+        let queue = Queue::of_records(consumer).ok_or_else(timed_out)?;
+        ask_for_positions(consumer, &queue, &name, partitions, left);
+        let event = queue.poll(left + ANSWER_MARGIN).ok_or_else(timed_out)?;
+        answer_of_positions(&event).map_err(KafkaError::OffsetFetch)
+    });
+    let found = found.map_err(|error| log_error(&error))?;
+    Ok(partitions.iter().map(|partition| found.get(partition).copied().filter(|offset| *offset >= 0)).collect())
+}
+
+fn name_of(group: &str) -> Result<CString, LogError> {
+    CString::new(group).map_err(|_| LogError::Refused("a group's name has no zero in it".to_owned()))
+}
+
 /// Sends the question; its answer comes out of the queue.
-fn ask(consumer: &Arc<Consumer>, queue: &Queue, group: &CString, timeout: Duration) {
+fn ask_for_members(consumer: &Arc<Consumer>, queue: &Queue, group: &CString, timeout: Duration) {
     let client = consumer.client().native_ptr();
-    let timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
     let mut groups = [group.as_ptr()];
     // SAFETY: the client lives as long as `consumer`; what the question takes is copied before the call returns,
     // and the options are ours, destroyed once.
     unsafe {
         let question = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
         let options = sys::rd_kafka_AdminOptions_new(client, question);
-        sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(timeout), ptr::null_mut(), 0);
         sys::rd_kafka_DescribeConsumerGroups(client, groups.as_mut_ptr(), groups.len(), options, queue.handle());
         sys::rd_kafka_AdminOptions_destroy(options);
     }
 }
 
-fn answer(event: &Event<'_>) -> Result<Vec<GroupMember>, RDKafkaErrorCode> {
+/// The same for the group's positions.
+fn ask_for_positions(
+    consumer: &Arc<Consumer>,
+    queue: &Queue,
+    group: &CString,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) {
+    let client = consumer.client().native_ptr();
+    let list = list_of(partitions);
+    // SAFETY: as above; the list is copied into the question, which is ours, too.
+    unsafe {
+        let question = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
+        let options = sys::rd_kafka_AdminOptions_new(client, question);
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(timeout), ptr::null_mut(), 0);
+        sys::rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
+        let mut of_group = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.ptr());
+        sys::rd_kafka_ListConsumerGroupOffsets(client, &mut of_group, 1, options, queue.handle());
+        sys::rd_kafka_ListConsumerGroupOffsets_destroy(of_group);
+        sys::rd_kafka_AdminOptions_destroy(options);
+    }
+}
+
+fn answer_of_positions(event: &Event<'_>) -> Result<HashMap<TopicPartition, i64>, RDKafkaErrorCode> {
+    // SAFETY: whatever the event points to lives as long as it, and all of it is copied.
+    let entries = unsafe {
+        let code = RDKafkaErrorCode::from(sys::rd_kafka_event_error(event.handle()));
+        let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(event.handle());
+        if code != RDKafkaErrorCode::NoError || result.is_null() {
+            return Err(code);
+        }
+        let mut count = 0;
+        let groups = sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count);
+        let Some(groups) = NonNull::new(groups).filter(|_| count > 0) else { return Ok(HashMap::new()) };
+        let group = *groups.as_ptr();
+        match RDKafkaErrorCode::from(sys::rd_kafka_error_code(sys::rd_kafka_group_result_error(group))) {
+            RDKafkaErrorCode::NoError => entries_at(sys::rd_kafka_group_result_partitions(group)),
+            code => return Err(code),
+        }
+    };
+    let line = |entry: Entry| entry.error.map_or(Ok((entry.partition, entry.offset)), Err);
+    entries.into_iter().map(line).collect()
+}
+
+fn millis(timeout: Duration) -> c_int {
+    c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
+}
+
+fn answer_of_members(event: &Event<'_>) -> Result<Vec<GroupMember>, RDKafkaErrorCode> {
     // SAFETY: whatever the event points to lives as long as it, and all of it is copied.
     unsafe {
         let code = RDKafkaErrorCode::from(sys::rd_kafka_event_error(event.handle()));
