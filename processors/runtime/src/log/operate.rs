@@ -19,6 +19,10 @@ pub trait Operate: Log {
 
     /// For each of the partitions the offset of its first record that was written at `time_ms` or later, in
     /// milliseconds since 1970; its end where there is none.
+    ///
+    /// Offsets lie as far apart as they do in the log: on Kafka the marker at the end of each transaction takes one,
+    /// too, and so do the records of one that was aborted. The difference of two offsets is the number of records
+    /// between them at most.
     async fn offsets_at(&self, partitions: &[TopicPartition], time_ms: i64) -> Result<Vec<i64>, LogError>;
 
     /// For each of the places when the first record at its offset or above was written, in milliseconds since
