@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use frameline_runtime::gate::Gate;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub(crate) struct Launch {
     pub(crate) config: PathBuf,
     /// Where what they log goes.
     pub(crate) logs: PathBuf,
+    /// Where their gates are.
+    pub(crate) gates: PathBuf,
     /// What stages have in their environment beyond that.
     pub(crate) of_stages: Vec<(&'static str, String)>,
 }
@@ -69,12 +72,17 @@ impl Launch {
         command
     }
 
+    /// The gate in front of the work of a process.
+    pub(crate) fn gate(&self, name: Name) -> Gate {
+        Gate::at(&self.gates.join(name.text()))
+    }
+
     /// Starts a service, which ends with the harness.
-    pub(crate) fn service(&self, arguments: &[&str], log: &str) -> Result<Process> {
+    pub(crate) fn service(&self, arguments: &[&str], name: &str) -> Result<Process> {
         let mut command = self.command(arguments);
-        let lines = File::options().create(true).append(true).open(self.logs.join(format!("{log}.log")))?;
+        let lines = File::options().create(true).append(true).open(self.logs.join(format!("{name}.log")))?;
         command.args(["--listen", "127.0.0.1:0"]).envs(self.of_stages.iter().map(|(name, value)| (name, value)));
-        command.stdout(Stdio::piped()).stderr(lines);
+        command.env("CHAOS_GATE", self.gates.join(name)).stdout(Stdio::piped()).stderr(lines);
         // SAFETY: system calls, which allocate nothing and take no lock.
         unsafe { command.pre_exec(become_a_child_that_obeys_permissions) };
         let mut child = command.spawn().with_context(|| format!("{command:?} cannot be started"))?;

@@ -111,8 +111,15 @@ impl Inputs {
         }
     }
 
+    /// Enough to keep every stage at work for a while, under many keys, some of them with two revisions.
+    pub(crate) fn draw_many(&mut self, random: &mut Rng) -> Vec<Input> {
+        let kinds = [[Kind::Document; 4], [Kind::Document, Kind::Document, Kind::Screen, Kind::Screen]].concat();
+        let first: Vec<Content> = kinds.into_iter().map(|kind| self.fresh_of(kind, random)).collect();
+        let second = first.iter().step_by(2).map(|content| Content { seed: random.u64(..), ..*content }).collect();
+        vec![Input::Add(first), Input::Add(second)]
+    }
+
     fn fresh(&mut self, random: &mut Rng) -> Content {
-        self.count += 1;
         let kind = match random.u32(..20) {
             0..=8 => Kind::Document,
             9..=13 => Kind::Screen,
@@ -120,6 +127,11 @@ impl Inputs {
             17..=18 => Kind::Torn,
             _ => Kind::Empty,
         };
+        self.fresh_of(kind, random)
+    }
+
+    fn fresh_of(&mut self, kind: Kind, random: &mut Rng) -> Content {
+        self.count += 1;
         let file = FileName { kind, number: self.count };
         // What failed or was skipped is not changed later: whether it had ended by then decides on its revision.
         if matches!(kind, Kind::Document | Kind::Screen | Kind::Picture) {

@@ -10,18 +10,21 @@ mod faults;
 mod feed;
 mod fleet;
 mod input;
+mod promise;
 mod run;
 mod schedule;
 mod state;
 mod verdict;
 mod world;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
 use frameline::Tampering;
-use frameline_runtime::breach::Breach;
+use frameline_runtime::gate::Gate;
 
+use crate::promise::Promise;
 use crate::run::Order;
 use crate::schedule::LogKind;
 
@@ -33,15 +36,8 @@ usage: chaos --log sqlite|kafka --faults N --seed S [--json] [--keep] [--breach 
   --seed      the same seed, the same schedule
   --json      ends with one line for scripts
   --keep      leaves the folder of the run
-  --breach    the stages break this promise: completion, fencing, lanes, drain, revisions";
-
-const BREACHES: [(&str, Breach); 5] = [
-    ("completion", Breach::Completion),
-    ("fencing", Breach::Fencing),
-    ("lanes", Breach::Lanes),
-    ("drain", Breach::Drain),
-    ("revisions", Breach::Revisions),
-];
+  --breach    the stages break this promise, and the faults are those that show it: completion, lanes, drain,
+              fencing (on kafka), revisions (on sqlite)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -77,17 +73,14 @@ fn main() -> ExitCode {
 fn tampering() -> Tampering {
     let said = |name| std::env::var(name).ok();
     Tampering {
-        breach: said("CHAOS_BREACH").and_then(|name| breach(&name)),
+        breach: said("CHAOS_BREACH").and_then(|name| Promise::named(&name)).map(|promise| promise.breach),
         model_failures: said("CHAOS_MODEL_FAILURES").and_then(|every| every.parse().ok()),
+        gate: said("CHAOS_GATE").map(|path| Gate::at(Path::new(&path))),
     }
 }
 
-fn breach(name: &str) -> Option<Breach> {
-    BREACHES.iter().find(|(other, _)| *other == name).map(|(_, breach)| *breach)
-}
-
 fn parse(arguments: &[String]) -> anyhow::Result<(Order, bool)> {
-    let (mut log, mut faults, mut seed, mut promise, mut json, mut keep) = (None, None, None, None, false, false);
+    let (mut log, mut faults, mut seed, mut broken, mut json, mut keep) = (None, None, None, None, false, false);
     let mut arguments = arguments.iter().map(String::as_str);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} wants a value"));
@@ -103,8 +96,7 @@ fn parse(arguments: &[String]) -> anyhow::Result<(Order, bool)> {
             "--seed" => seed = Some(value()?.parse().context("--seed wants a whole number")?),
             "--breach" => {
                 let name = value()?;
-                ensure!(breach(name).is_some(), "no promise {name}");
-                promise = Some(name.to_owned());
+                broken = Some(Promise::named(name).with_context(|| format!("no promise {name}"))?);
             }
             "--json" => json = true,
             "--keep" => keep = true,
@@ -115,9 +107,12 @@ fn parse(arguments: &[String]) -> anyhow::Result<(Order, bool)> {
         log: log.context("--log is missing")?,
         faults: faults.context("--faults is missing")?,
         seed: seed.context("--seed is missing")?,
-        breach: promise,
+        broken,
         keep,
     };
+    if let Some(promise) = order.broken {
+        ensure!(promise.is_of(order.log), "{} cannot be broken on this log", promise.name);
+    }
     Ok((order, json))
 }
 
@@ -133,10 +128,12 @@ mod tests {
     fn the_options_are_read_and_wrong_ones_refused() {
         let (order, json) = parsed("--log kafka --faults 25 --seed 7 --json --breach lanes").unwrap();
         assert_eq!((order.log, order.faults, order.seed, json), (LogKind::Kafka, 25, 7, true));
-        assert_eq!(order.breach.as_deref(), Some("lanes"));
-        for wrong in ["--faults 25 --seed 7", "--log rabbit", "--log kafka --faults many", "--breach nothing", "--what"]
-        {
-            assert!(parsed(wrong).is_err(), "{wrong}");
+        assert_eq!(order.broken.map(|promise| promise.name), Some("lanes"));
+        let wrong = ["--faults 25 --seed 7", "--log rabbit", "--log kafka --faults many", "--breach nothing", "--what"];
+        let elsewhere = [("sqlite", "fencing"), ("kafka", "revisions")]
+            .map(|(log, promise)| format!("--log {log} --faults 25 --seed 7 --breach {promise}"));
+        for line in wrong.into_iter().chain(elsewhere.iter().map(String::as_str)) {
+            assert!(parsed(line).is_err(), "{line}");
         }
     }
 }

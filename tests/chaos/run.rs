@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::faults;
 use crate::feed::Feeder;
+use crate::promise::Promise;
 use crate::schedule::{LogKind, Schedule};
 use crate::state::{self, EndState, REPLAY};
 use crate::verdict::{self, Verdict};
@@ -30,7 +31,7 @@ pub(crate) struct Order {
     pub(crate) faults: usize,
     pub(crate) seed: u64,
     /// The promise that the stages do not keep.
-    pub(crate) breach: Option<String>,
+    pub(crate) broken: Option<&'static Promise>,
     /// Whether the folder of the run stays.
     pub(crate) keep: bool,
 }
@@ -48,7 +49,10 @@ pub(crate) struct Report {
 
 /// Runs it, telling what happens on standard error.
 pub(crate) fn run(order: &Order) -> Result<Report> {
-    let schedule = Schedule::draw(order.log, order.faults, order.seed);
+    let schedule = match order.broken {
+        None => Schedule::draw(order.log, order.faults, order.seed),
+        Some(promise) => Schedule::against(promise.breach, order.faults, order.seed),
+    };
     let folder = tempfile::Builder::new().prefix("frameline-chaos-").tempdir()?;
     let calm = calm(&folder, &schedule).context("the undisturbed run")?;
     let (storm, findings) = storm(&folder, order, &schedule).context("the run under faults")?;
@@ -115,7 +119,7 @@ fn calm(folder: &TempDir, schedule: &Schedule) -> Result<EndState> {
 }
 
 fn storm(folder: &TempDir, order: &Order, schedule: &Schedule) -> Result<(EndState, Vec<String>)> {
-    let mut world = World::new(&folder.path().join("storm"), order.log, true, order.breach.as_deref())?;
+    let mut world = World::new(&folder.path().join("storm"), order.log, true, order.broken)?;
     if world.disk.is_none() {
         eprintln!("skipped: a full disk: this user may not mount a file system to fill");
     }
@@ -126,6 +130,7 @@ fn storm(folder: &TempDir, order: &Order, schedule: &Schedule) -> Result<(EndSta
     let mut in_order = true;
     for (number, step) in schedule.steps.iter().enumerate() {
         eprintln!("{:6.1?} step {number}: {:?}", begun.elapsed(), step.faults);
+        faults::prepare(step, &mut world)?;
         let feeding = {
             let (feeder, inputs) = (feeder.clone(), step.inputs.clone());
             std::thread::spawn(move || feeder.feed(&inputs))

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use frameline_runtime::breach::Breach;
 
 use crate::input::{Input, Inputs};
 
@@ -109,12 +110,23 @@ impl Fault {
     }
 }
 
+/// A batch of a stage is held when the faults come, so that they meet work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) stage: &'static str,
+    /// How long it may take until one is there; not everything that comes in gets to every stage.
+    pub(crate) patience: Duration,
+    /// How long it is held before the faults come. What is not of its keys goes past it.
+    pub(crate) lasts: Duration,
+}
+
 /// Files come in while faults happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) inputs: Vec<Input>,
     /// How long the work goes on undisturbed first: it varies what the fault meets.
     pub(crate) pause: Duration,
+    pub(crate) held: Option<Held>,
     /// One, or two that overlap.
     pub(crate) faults: Vec<Fault>,
     /// Whether the next step waits until every stage is ready again; else it meets them while they start.
@@ -147,11 +159,30 @@ impl Schedule {
             steps.push(Step {
                 inputs: inputs.draw(&mut random),
                 pause: Duration::from_millis(random.u64(..900)),
+                held: held(&together, &mut random),
                 faults: together,
                 recovers: random.u32(..4) > 0,
             });
         }
         Self { steps }
+    }
+
+    /// Draws faults that show whether a promise is kept: every one alone, and in the middle of much work.
+    pub(crate) fn against(breach: Breach, faults: usize, seed: u64) -> Self {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        const LASTS: Duration = Duration::from_millis(1_500);
+        let (mut random, mut inputs) = (Rng::with_seed(seed), Inputs::default());
+        let step = |_| {
+            let (stage, fault) = provoking(breach, &mut random);
+            Step {
+                inputs: inputs.draw_many(&mut random),
+                pause: Duration::ZERO,
+                held: Some(Held { stage, patience: PATIENCE, lasts: LASTS }),
+                faults: vec![fault],
+                recovers: true,
+            }
+        };
+        Self { steps: (0..faults).map(step).collect() }
     }
 
     /// How many faults there are.
@@ -196,6 +227,33 @@ impl Deck {
     fn put_back(&mut self, fault: Fault) {
         self.returned = Some(fault);
     }
+}
+
+/// Two in three of the faults of a single stage meet a batch of it for certain, the others whatever there is.
+fn held(faults: &[Fault], random: &mut Rng) -> Option<Held> {
+    let stage = faults.iter().find_map(|fault| match fault {
+        Fault::Kill { stage } | Fault::Terminate { stage } | Fault::Freeze { stage, .. } => Some(*stage),
+        _ => None,
+    })?;
+    let is_held = random.u32(..3) > 0;
+    is_held.then(|| Held { stage, patience: Duration::from_secs(2), lasts: lasts(random, 0, 400) })
+}
+
+/// A fault that a stage does not stand that breaks this promise, and the stage; see [`crate::promise`].
+fn provoking(breach: Breach, random: &mut Rng) -> (&'static str, Fault) {
+    // Where a file is many records, each of which leads to another.
+    const EMBED: &str = "embed";
+    let stage = match breach {
+        Breach::Fencing | Breach::Lanes => EMBED,
+        // All but the last one write what is then missing.
+        Breach::Completion | Breach::Drain | Breach::Revisions => STAGES[random.usize(..STAGES.len() - 1)].0,
+    };
+    let fault = match breach {
+        Breach::Completion | Breach::Lanes | Breach::Revisions => Fault::Kill { stage },
+        Breach::Drain => Fault::Terminate { stage },
+        Breach::Fencing => Fault::Freeze { stage, lasts: SESSION_TIMEOUT + Duration::from_secs(1) },
+    };
+    (stage, fault)
 }
 
 fn stage(random: &mut Rng) -> &'static str {
@@ -285,12 +343,15 @@ mod tests {
             }
             assert_ne!(Schedule::draw(log, 60, 1), Schedule::draw(log, 60, 2));
         }
+        assert_eq!(Schedule::against(Breach::Drain, 60, 1), Schedule::against(Breach::Drain, 60, 1));
+        assert_ne!(Schedule::against(Breach::Drain, 60, 1), Schedule::against(Breach::Drain, 60, 2));
     }
 
     #[test]
     fn it_has_as_many_faults_as_were_asked_for() {
         for faults in 0..60 {
             assert_eq!(Schedule::draw(LogKind::Kafka, faults, 3).faults(), faults);
+            assert_eq!(Schedule::against(Breach::Lanes, faults, 3).faults(), faults);
         }
     }
 

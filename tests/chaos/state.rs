@@ -80,10 +80,14 @@ pub(crate) async fn settle(log: &Arc<dyn Log>, mut tend: impl FnMut() -> Result<
 async fn lags(log: &Arc<dyn Log>) -> Result<Vec<(String, i64)>> {
     let mut lags = Vec::new();
     for (stage, topic) in STAGES {
-        let lag = log.lag(stage, &[topic.to_owned()]).await?;
-        lags.push((stage.to_owned(), lag.iter().map(PartitionLag::records).sum()));
+        lags.push((stage.to_owned(), lag(log, stage, topic).await?));
     }
     Ok(lags)
+}
+
+/// How many records of its topic a stage has not done.
+pub(crate) async fn lag(log: &Arc<dyn Log>, stage: &str, topic: &str) -> Result<i64> {
+    Ok(log.lag(stage, &[topic.to_owned()]).await?.iter().map(PartitionLag::records).sum())
 }
 
 impl EndState {

@@ -22,6 +22,7 @@ use frameline_tests::qdrant::Qdrant;
 use tokio::runtime::Runtime;
 
 use crate::fleet::{Fleet, Launch};
+use crate::promise::Promise;
 use crate::schedule::{DRAIN_DEADLINE, LogKind, SESSION_TIMEOUT};
 
 /// Enough for the files of a long run, little enough to be filled in a moment.
@@ -67,11 +68,11 @@ impl Kafka {
 }
 
 impl World {
-    /// Makes one in `folder`. Without faults there is nothing around the product; with them, `breach` names a promise
-    /// that it does not keep.
-    pub(crate) fn new(folder: &Path, log: LogKind, faults: bool, breach: Option<&str>) -> Result<Self> {
-        let (data, logs) = (folder.join("data"), folder.join("logs"));
-        for folder in [&data, &logs] {
+    /// Makes one in `folder`. Without faults there is nothing around the product; with them it may be one that breaks
+    /// a promise.
+    pub(crate) fn new(folder: &Path, log: LogKind, faults: bool, broken: Option<&Promise>) -> Result<Self> {
+        let (data, logs, gates) = (folder.join("data"), folder.join("logs"), folder.join("gates"));
+        for folder in [&data, &logs, &gates] {
             fs::create_dir_all(folder)?;
         }
         let disk = if faults { SmallDisk::mount(&data, DISK_SIZE)? } else { None };
@@ -87,9 +88,9 @@ impl World {
         if faults {
             of_stages.extend(clock.environment());
             of_stages.push(("CHAOS_MODEL_FAILURES", MODEL_FAILURES.to_owned()));
-            of_stages.extend(breach.map(|breach| ("CHAOS_BREACH", breach.to_owned())));
+            of_stages.extend(broken.map(|promise| ("CHAOS_BREACH", promise.name.to_owned())));
         }
-        let launch = Arc::new(Launch { program: std::env::current_exe()?, data, config, logs, of_stages });
+        let launch = Arc::new(Launch { program: std::env::current_exe()?, data, config, logs, gates, of_stages });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         Ok(Self {
             fleet: Fleet::new(Arc::clone(&launch)),

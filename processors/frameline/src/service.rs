@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use frameline_runtime::breach::Breach;
 use frameline_runtime::driver::{self, Plan, StageError, Status};
 use frameline_runtime::log::Log;
 use frameline_runtime::stage::Stage;
@@ -26,6 +25,7 @@ use crate::error::Refusal;
 use crate::http::{self, Probes};
 use crate::ports::Ports;
 use crate::stages::Name;
+use crate::tampering::Tampering;
 
 pub(crate) use signals::stop_on_signals;
 
@@ -88,7 +88,7 @@ impl Service {
             config,
             tracer: ports.tracer(),
             wire: ports.wire()?,
-            breach: ports.tampering().breach,
+            tampering: ports.tampering(),
             stop: &stop,
             tasks: &mut tasks,
         };
@@ -163,7 +163,7 @@ struct Starter<'a> {
     config: &'a Config,
     tracer: Tracer,
     wire: Arc<Wire>,
-    breach: Option<Breach>,
+    tampering: &'a Tampering,
     stop: &'a CancellationToken,
     tasks: &'a mut JoinSet<Result<()>>,
 }
@@ -178,7 +178,8 @@ impl Starter<'_> {
             drain_deadline: self.config.log.drain_deadline,
             tracer: self.tracer.clone(),
             wire: Arc::clone(&self.wire),
-            breach: self.breach,
+            breach: self.tampering.breach,
+            gate: self.tampering.gate.clone(),
         };
         let (log, stop) = (Arc::clone(&self.log), self.stop.clone());
         self.tasks.spawn(async move { driver::run(Arc::new(stage), log, plan, status, stop).await.map_err(advised) });

@@ -5,15 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use frameline_runtime::breach::Breach;
+use frameline_runtime::gate::Gate;
 use frameline_runtime::{Failure, Outcome, Stage};
 
 /// What is changed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Tampering {
     /// The promise that is not kept.
     pub breach: Option<Breach>,
     /// The models fail on every so many-th input.
     pub model_failures: Option<NonZeroU64>,
+    /// Where a batch may be held.
+    pub gate: Option<Gate>,
 }
 
 /// A stage that fails on every so many-th input, as if a model had, and otherwise does what the stage does.

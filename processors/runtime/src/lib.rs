@@ -18,6 +18,7 @@ pub mod breach;
 pub mod breaker;
 pub mod dead_letter;
 pub mod driver;
+pub mod gate;
 pub mod headers;
 pub mod lanes;
 pub mod limiter;

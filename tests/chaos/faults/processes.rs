@@ -1,19 +1,23 @@
 //! Faults of the stages' own processes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rustix::process::Signal;
 
-use super::{Ongoing, Over};
+use super::{Ongoing, Over, WaitsFor};
 use crate::fleet::{Leaving, Name};
-use crate::schedule::{DRAIN_DEADLINE, End};
+use crate::schedule::{DRAIN_DEADLINE, End, SESSION_TIMEOUT, STAGES};
+use crate::state;
 use crate::world::World;
 
 /// How long a process may take to end that was told to: its drain, and time to leave.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a replica may take to be ready before the fault goes on without it.
 const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take until another process has done what a frozen one has in its hands.
+const SUCCESSION_PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) fn kill(stage: &'static str, world: &mut World) -> Result<Box<dyn Ongoing>> {
     world.fleet.kill(Name::first(stage))?;
@@ -51,27 +55,55 @@ impl Ongoing for Terminated {
         Ok(())
     }
 
-    fn ends_last(&self) -> bool {
-        true
+    fn waits_for(&self) -> WaitsFor {
+        WaitsFor::End
     }
 }
 
-/// Stopped in its tracks. Where several may work on a stage, another one takes over meanwhile.
+/// Stopped in its tracks.
 struct Frozen {
     stage: &'static str,
+    /// The group gives it up, and another takes over.
+    has_successor: bool,
 }
 
-pub(super) fn freeze(stage: &'static str, world: &mut World) -> Result<Box<dyn Ongoing>> {
+/// Where several may work on a stage, another one is there before the first is frozen.
+pub(super) fn stand_by(stage: &'static str, world: &mut World) -> Result<()> {
     if world.kafka.is_some() {
         world.fleet.add(Name::second(stage))?;
         world.fleet.recover(JOIN_PATIENCE)?;
     }
+    Ok(())
+}
+
+pub(super) fn freeze(stage: &'static str, lasts: Duration, world: &mut World) -> Result<Box<dyn Ongoing>> {
     world.fleet.signal(Name::first(stage), Signal::STOP);
-    Ok(Box::new(Frozen { stage }))
+    Ok(Box::new(Frozen { stage, has_successor: world.kafka.is_some() && lasts > SESSION_TIMEOUT }))
+}
+
+/// Waits until nothing is left to do for the stage, what the frozen process has in its hands included.
+fn wait_for_successor(stage: &str, world: &mut World) -> Result<()> {
+    let Some((_, topic)) = STAGES.iter().find(|(name, _)| *name == stage) else { return Ok(()) };
+    let (log, runtime) = (world.log()?, world.runtime.clone());
+    let begun = Instant::now();
+    while begun.elapsed() < SUCCESSION_PATIENCE {
+        if runtime.block_on(state::lag(&log, stage, topic)).is_ok_and(|lag| lag == 0) {
+            return Ok(());
+        }
+        world.fleet.tend_for(LOOK_AGAIN)?;
+    }
+    Ok(())
 }
 
 impl Ongoing for Frozen {
+    fn waits_for(&self) -> WaitsFor {
+        if self.has_successor { WaitsFor::Successor } else { WaitsFor::Nothing }
+    }
+
     fn end(self: Box<Self>, world: &mut World) -> Result<()> {
+        if self.has_successor {
+            wait_for_successor(self.stage, world)?;
+        }
         world.fleet.signal(Name::first(self.stage), Signal::CONT);
         leave(self.stage, End::Terminate, world)
     }

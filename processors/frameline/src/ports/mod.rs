@@ -88,8 +88,8 @@ impl Ports {
     }
 
     /// What the fault harness changes; nothing, in the product.
-    pub(crate) fn tampering(&self) -> Tampering {
-        self.tampering
+    pub(crate) fn tampering(&self) -> &Tampering {
+        &self.tampering
     }
 
     /// The log between the stages.

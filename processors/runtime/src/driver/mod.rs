@@ -45,6 +45,7 @@ use self::task::{BatchResult, Task};
 use crate::batch::{BatchRule, Decision};
 use crate::breach::Breach;
 use crate::breaker::Breaker;
+use crate::gate::Gate;
 use crate::lanes::Lanes;
 use crate::limiter::Limiter;
 use crate::log::{Event, Log, LogError, Member, Membership, Revocation, Session};
@@ -77,6 +78,8 @@ pub struct Plan {
     pub tracer: Tracer,
     /// A promise that is not kept; only ever one under the fault harness.
     pub breach: Option<Breach>,
+    /// Where a batch may be held; only ever one under the fault harness.
+    pub gate: Option<Gate>,
 }
 
 impl Plan {
@@ -90,6 +93,7 @@ impl Plan {
             wire: Arc::new(Wire::of_files()),
             tracer: Tracer::default(),
             breach: None,
+            gate: None,
         }
     }
 }
@@ -373,7 +377,13 @@ impl<S: Stage> Driver<S> {
                 pause.probing = true;
             }
             self.working_records += tasks.len();
-            self.working.spawn(work::work(Arc::clone(&self.stage), Arc::clone(&self.plan.wire), tasks, ticket));
+            let (stage, wire, gate) = (Arc::clone(&self.stage), Arc::clone(&self.plan.wire), self.plan.gate.clone());
+            self.working.spawn(async move {
+                if let Some(gate) = gate {
+                    gate.pass().await;
+                }
+                work::work(stage, wire, tasks, ticket).await
+            });
         }
         None
     }

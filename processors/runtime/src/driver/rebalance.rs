@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Driver;
 use super::stillness::{Side, Stillness};
+use crate::breach::Breach;
 use crate::log::Revocation;
 use crate::record::TopicPartition;
 use crate::stage::Stage;
@@ -36,7 +37,8 @@ impl<S: Stage> Driver<S> {
             let ids = revocation.partitions.iter().filter_map(|partition| self.partitions.id(partition));
             let all = ids.filter_map(|id| self.partitions.get(id));
             let undrained: Vec<_> = all.filter(|assigned| !assigned.is_drained() || assigned.has_moved()).collect();
-            if !undrained.is_empty() && now < revocation.deadline {
+            let is_in_time = now < revocation.deadline || self.plan.breach == Some(Breach::Fencing);
+            if !undrained.is_empty() && is_in_time {
                 next = next.into_iter().chain([revocation.deadline]).min();
                 self.revocations.push((revocation, since));
                 continue;
