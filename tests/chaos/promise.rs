@@ -20,8 +20,8 @@ use crate::schedule::LogKind;
 pub(crate) struct Promise {
     pub(crate) name: &'static str,
     pub(crate) breach: Breach,
-    /// The log where alone it can be broken. On the embedded one no two processes are in a group, and beside Kafka
-    /// the index is Qdrant, which is told of a condition with every write.
+    /// The log where alone it can be broken. On the embedded one no two processes are in a group; beside Kafka the
+    /// index is Qdrant, and only the embedded index can be told to forget its rules.
     only_on: Option<LogKind>,
 }
 

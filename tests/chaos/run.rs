@@ -130,7 +130,7 @@ fn storm(folder: &TempDir, order: &Order, schedule: &Schedule) -> Result<(EndSta
     let mut in_order = true;
     for (number, step) in schedule.steps.iter().enumerate() {
         eprintln!("{:6.1?} step {number}: {:?}", begun.elapsed(), step.faults);
-        faults::prepare(step, &mut world)?;
+        faults::prepare(step, &world)?;
         let feeding = {
             let (feeder, inputs) = (feeder.clone(), step.inputs.clone());
             std::thread::spawn(move || feeder.feed(&inputs))

@@ -78,12 +78,14 @@ impl Broker {
             .unwrap_or_else(|error| panic!("no Apache Kafka {VERSION} to test on: {error:#}"))
     }
 
-    /// A broker that tells its clients to come to the proxy, which from now on leads to it.
+    /// A broker that tells its clients to come to the proxy, which from now on leads to it. It looks every second for
+    /// transactions whose time is over: whoever takes over from a client that fell silent in the middle of one waits
+    /// for that.
     ///
     /// # Errors
     /// Where it cannot be had, with what is missing.
     pub fn behind(proxy: &Proxy) -> Result<Self> {
-        Self::try_start(Some(proxy), "")
+        Self::try_start(Some(proxy), "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000\n")
     }
 
     fn try_start(proxy: Option<&Proxy>, more: &str) -> Result<Self> {

@@ -46,13 +46,8 @@ impl Ongoing for Over {
     }
 }
 
-/// Makes ready what has to be there before files come in: who takes over, and the gate that holds a batch.
-pub(crate) fn prepare(step: &Step, world: &mut World) -> Result<()> {
-    for fault in &step.faults {
-        if let Fault::Freeze { stage, .. } = fault {
-            processes::stand_by(stage, world)?;
-        }
-    }
+/// Closes the gate that is to hold a batch; before files come in.
+pub(crate) fn prepare(step: &Step, world: &World) -> Result<()> {
     step.held.map_or(Ok(()), |held| Ok(world.launch.gate(Name::first(held.stage)).close()?))
 }
 

@@ -16,7 +16,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a replica may take to be ready before the fault goes on without it.
 const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take until another process has done what a frozen one has in its hands.
-const SUCCESSION_PATIENCE: Duration = Duration::from_secs(20);
+const SUCCESSION_PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) fn kill(stage: &'static str, world: &mut World) -> Result<Box<dyn Ongoing>> {
@@ -60,24 +60,18 @@ impl Ongoing for Terminated {
     }
 }
 
-/// Stopped in its tracks.
+/// Stopped in its tracks. Where several may work on a stage, another one comes.
 struct Frozen {
     stage: &'static str,
-    /// The group gives it up, and another takes over.
+    /// The group gives it up, and the other one takes over.
     has_successor: bool,
-}
-
-/// Where several may work on a stage, another one is there before the first is frozen.
-pub(super) fn stand_by(stage: &'static str, world: &mut World) -> Result<()> {
-    if world.kafka.is_some() {
-        world.fleet.add(Name::second(stage))?;
-        world.fleet.recover(JOIN_PATIENCE)?;
-    }
-    Ok(())
 }
 
 pub(super) fn freeze(stage: &'static str, lasts: Duration, world: &mut World) -> Result<Box<dyn Ongoing>> {
     world.fleet.signal(Name::first(stage), Signal::STOP);
+    if world.kafka.is_some() {
+        world.fleet.add(Name::second(stage))?;
+    }
     Ok(Box::new(Frozen { stage, has_successor: world.kafka.is_some() && lasts > SESSION_TIMEOUT }))
 }
 
