@@ -8,7 +8,7 @@
 pub enum Breach {
     /// Positions are committed as records come in, not once they are finished.
     Completion,
-    /// A member that the group has given up, or that has a successor, may still commit.
+    /// A member that the group has given up, or that has a successor, finishes what it has, and may still commit.
     Fencing,
     /// Records of a key are worked on at the same time.
     Lanes,
