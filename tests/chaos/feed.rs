@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub(crate) struct Feeder {
     pub(crate) files: PathBuf,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) runtime: Arc<Runtime>,
+    /// Held while something is brought in.
+    pub(crate) feeding: Arc<Mutex<()>>,
 }
 
 impl Feeder {
@@ -46,9 +48,9 @@ impl Feeder {
                     fs::write(&path, content.bytes()?)?;
                     paths.push(path);
                 }
-                patiently("add", || self.command("add", &paths))
+                self.patiently("add", || self.command("add", &paths))
             }
-            Input::Delete(file) => patiently("delete", || self.command("delete", &[self.files.join(file.path())])),
+            Input::Delete(file) => self.patiently("delete", || self.command("delete", &[self.files.join(file.path())])),
             Input::Poison { topic, number } => {
                 let output = Output {
                     topic: Arc::from(*topic),
@@ -56,7 +58,7 @@ impl Feeder {
                     value: Some(vec![0xff; 40].into()),
                     headers: Headers::new(),
                 };
-                patiently("poison", || Ok(self.runtime.block_on(self.log.append(vec![output.clone()]))?))
+                self.patiently("poison", || Ok(self.runtime.block_on(self.log.append(vec![output.clone()]))?))
             }
         }
     }
@@ -68,15 +70,21 @@ impl Feeder {
         ensure!(output.status.success(), "{command} {}: {}", paths.join(" "), said.trim());
         Ok(())
     }
-}
 
-fn patiently(what: &str, mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        match attempt() {
-            Ok(()) => return Ok(()),
-            Err(error) if begun.elapsed() > PATIENCE => bail!("{what} was not taken in {PATIENCE:?}; last: {error:#}"),
-            Err(_) => thread::sleep(WAIT),
+    fn patiently(&self, what: &str, mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let attempted = {
+                let _one = self.feeding.lock().unwrap_or_else(PoisonError::into_inner);
+                attempt()
+            };
+            match attempted {
+                Ok(()) => return Ok(()),
+                Err(error) if begun.elapsed() > PATIENCE => {
+                    bail!("{what} was not taken in {PATIENCE:?}; last: {error:#}")
+                }
+                Err(_) => thread::sleep(WAIT),
+            }
         }
     }
 }

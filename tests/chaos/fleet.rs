@@ -292,6 +292,11 @@ impl Fleet {
         Some(Leaving { was_ready: process.is_ready(), process })
     }
 
+    /// SIGSTOP or SIGCONT to all of them.
+    pub(crate) fn signal_all(&mut self, signal: Signal) {
+        self.wanted.values_mut().flatten().for_each(|process| process.signal(signal));
+    }
+
     /// SIGSTOP or SIGCONT.
     pub(crate) fn signal(&mut self, name: Name, signal: Signal) {
         if let Some(process) = self.wanted.get_mut(&name).and_then(Option::as_mut) {

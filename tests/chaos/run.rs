@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -79,7 +80,13 @@ fn fresh_files(folder: &TempDir) -> Result<PathBuf> {
 }
 
 fn feeder(world: &World, files: PathBuf) -> Result<Feeder> {
-    Ok(Feeder { launch: world.launch.clone(), files, log: world.log()?, runtime: world.runtime.clone() })
+    Ok(Feeder {
+        launch: world.launch.clone(),
+        files,
+        log: world.log()?,
+        runtime: world.runtime.clone(),
+        feeding: Arc::clone(&world.feeding),
+    })
 }
 
 /// All stages in one process on the embedded log, whatever the other run is on: what comes out has to be the same.

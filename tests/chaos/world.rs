@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) disk: Option<SmallDisk>,
     pub(crate) clock: Clock,
     pub(crate) runtime: Arc<Runtime>,
+    /// Held while somebody brings something in.
+    pub(crate) feeding: Arc<Mutex<()>>,
     /// What was wrong on the way.
     pub(crate) findings: Vec<String>,
 }
@@ -100,6 +102,7 @@ impl World {
             disk,
             clock,
             runtime: Arc::new(runtime),
+            feeding: Arc::default(),
             findings: Vec::new(),
         })
     }
