@@ -54,13 +54,6 @@ impl Queue {
         Some(Self { handle: NonNull::new(handle)?, consumer: Arc::clone(consumer) })
     }
 
-    /// How many events wait in it.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        // SAFETY: the handle is valid.
-        unsafe { sys::rd_kafka_queue_length(self.handle.as_ptr()) }
-    }
-
     /// For calls that answer into it.
     pub(super) fn handle(&self) -> *mut sys::rd_kafka_queue_t {
         self.handle.as_ptr()
