@@ -26,6 +26,8 @@ const LINGER: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A receiver that is away is asked again, so often and after such waits.
 const ATTEMPTS: u32 = 6;
+/// The same at the end of the process, which a receiver that is away must not hold up.
+const LAST_ATTEMPTS: u32 = 2;
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
 /// How long the end of the process waits for what is still queued.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -141,13 +143,16 @@ impl Sender {
         let body = otlp::request(&self.instance, bundle).to_string();
         let mut failures = 0;
         loop {
-            let reason = match self.post(body.clone()).await {
+            let answer = self.post(body.clone()).await;
+            let is_ending = self.stop.is_cancelled();
+            let attempts = if is_ending { LAST_ATTEMPTS } else { ATTEMPTS };
+            let reason = match answer {
                 Ok(rejected) => {
                     let rejected = rejected.min(bundle.len());
                     count("failed", rejected);
                     return count("exported", bundle.len() - rejected);
                 }
-                Err(Refused::NotNow(reason)) if failures + 1 < ATTEMPTS && !self.stop.is_cancelled() => reason,
+                Err(Refused::NotNow(reason)) if failures + 1 < attempts => reason,
                 Err(Refused::NotNow(reason) | Refused::Never(reason)) => {
                     count("failed", bundle.len());
                     return self.warn(&reason);
@@ -157,7 +162,7 @@ impl Sender {
             failures += 1;
             tokio::select! {
                 () = tokio::time::sleep(BACKOFF.delay(failures, fastrand::f64())) => {}
-                () = self.stop.cancelled() => {}
+                () = self.stop.cancelled(), if !is_ending => {}
             }
         }
     }
