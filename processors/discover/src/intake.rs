@@ -6,12 +6,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
+use frameline_runtime::moment::ms_since_1970;
 use frameline_stores::blobs::BlobsError;
 use frameline_stores::jobs::{FileContent, Offer, Offered};
 
 use crate::report::Refusal;
 use crate::{Discover, DiscoverError, NAME, name, walk};
-use frameline_runtime::moment::ms_since_1970;
 
 /// The blobs' area for the contents of files.
 const AREA: &str = "files";

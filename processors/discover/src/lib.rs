@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use frameline_runtime::headers;
 use frameline_runtime::log::{Log, LogError};
-use frameline_runtime::moment::now_ms;
+use frameline_runtime::moment::{now_ms, whole_ms};
 use frameline_runtime::trace::Tracer;
 use frameline_runtime::wire::{Wire, WireError};
 use frameline_schemas::EncodeError;
@@ -191,7 +191,7 @@ impl Discover {
     /// Appends the records of all revisions that an earlier call noted and perhaps did not hand over, at least this
     /// long ago; gives how many. For a service, now and then.
     pub async fn resend_pending(&self, found_before: Duration) -> Result<usize, DiscoverError> {
-        let found_by_ms = now_ms().saturating_sub(i64::try_from(found_before.as_millis()).unwrap_or(i64::MAX));
+        let found_by_ms = now_ms().saturating_sub(whole_ms(found_before));
         let mut sent = 0;
         loop {
             let pending = self.catalogue.pending(found_by_ms, HAND_OVER_FILES).await?;

@@ -70,14 +70,11 @@ mod tests {
         assert!(!gate.has_batch());
 
         gate.close().unwrap();
-        let (first, held) = (
-            tokio::spawn({
-                let gate = gate.clone();
-                async move { gate.pass().await }
-            }),
-            &gate,
-        );
-        while !held.has_batch() {
+        let first = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.pass().await }
+        });
+        while !gate.has_batch() {
             tokio::task::yield_now().await;
         }
         gate.pass().await;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use frameline_runtime::TopicPartition;
 use frameline_runtime::log::PartitionLag;
 use frameline_runtime::log::operate::Operate;
+use frameline_runtime::moment::whole_ms;
 use frameline_runtime::rewind::{self, Offsets, PlanError, Step, backup};
 
 use crate::cli::{Place, Rewind, RewindTarget};
@@ -40,7 +41,7 @@ impl Target {
         let stage = rewind.stage.ok_or_else(|| Refusal::new("no stage is named", "name one"))?;
         let to = match (to_time, by) {
             (Some(time_ms), _) => To::Time(*time_ms),
-            (_, Some(by)) => To::Ago(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
+            (_, Some(by)) => To::Ago(whole_ms(*by)),
             _ if !to_offset.is_empty() => To::Offsets(offsets_of(stage, to_offset)?),
             _ => To::Earliest,
         };

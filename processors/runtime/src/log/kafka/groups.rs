@@ -65,19 +65,34 @@ fn name_of(group: &str) -> Result<CString, LogError> {
     CString::new(group).map_err(|_| LogError::Refused("a group's name has no zero in it".to_owned()))
 }
 
-/// Sends the question; its answer comes out of the queue.
-fn ask_for_members(consumer: &Arc<Consumer>, queue: &Queue, group: &CString, timeout: Duration) {
+/// Sends a question of this kind, with options that say how long it may take.
+fn send(
+    consumer: &Arc<Consumer>,
+    kind: sys::rd_kafka_admin_op_t,
+    timeout: Duration,
+    question: impl FnOnce(*mut sys::rd_kafka_t, *mut sys::rd_kafka_AdminOptions_t),
+) {
     let client = consumer.client().native_ptr();
-    let mut groups = [group.as_ptr()];
-    // SAFETY: the client lives as long as `consumer`; what the question takes is copied before the call returns,
-    // and the options are ours, destroyed once.
+    let timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: the client lives as long as `consumer`; the options are ours, destroyed once.
     unsafe {
-        let question = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-        let options = sys::rd_kafka_AdminOptions_new(client, question);
-        sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(timeout), ptr::null_mut(), 0);
-        sys::rd_kafka_DescribeConsumerGroups(client, groups.as_mut_ptr(), groups.len(), options, queue.handle());
+        let options = sys::rd_kafka_AdminOptions_new(client, kind);
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
+        question(client, options);
         sys::rd_kafka_AdminOptions_destroy(options);
     }
+}
+
+/// Sends the question; its answer comes out of the queue.
+fn ask_for_members(consumer: &Arc<Consumer>, queue: &Queue, group: &CString, timeout: Duration) {
+    let mut groups = [group.as_ptr()];
+    let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+    send(consumer, kind, timeout, |client, options| {
+        // SAFETY: client and options live for the call, before whose end all that the question takes is copied.
+        unsafe {
+            sys::rd_kafka_DescribeConsumerGroups(client, groups.as_mut_ptr(), groups.len(), options, queue.handle());
+        }
+    });
 }
 
 /// The same for the group's positions.
@@ -88,29 +103,30 @@ fn ask_for_positions(
     partitions: &[TopicPartition],
     timeout: Duration,
 ) {
-    let client = consumer.client().native_ptr();
     let list = list_of(partitions);
-    // SAFETY: as above; the list is copied into the question, which is ours, too.
-    unsafe {
-        let question = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-        let options = sys::rd_kafka_AdminOptions_new(client, question);
-        sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(timeout), ptr::null_mut(), 0);
-        sys::rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
-        let mut of_group = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.ptr());
-        sys::rd_kafka_ListConsumerGroupOffsets(client, &mut of_group, 1, options, queue.handle());
-        sys::rd_kafka_ListConsumerGroupOffsets_destroy(of_group);
-        sys::rd_kafka_AdminOptions_destroy(options);
-    }
+    let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
+    send(consumer, kind, timeout, |client, options| {
+        // SAFETY: as above; the list is copied into the question, which is ours, destroyed once.
+        unsafe {
+            sys::rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
+            let mut of_group = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.ptr());
+            sys::rd_kafka_ListConsumerGroupOffsets(client, &mut of_group, 1, options, queue.handle());
+            sys::rd_kafka_ListConsumerGroupOffsets_destroy(of_group);
+        }
+    });
+}
+
+/// What an answer has, or the code that it has instead.
+fn result_of<R>(event: &Event<'_>, result: *const R) -> Result<*const R, RDKafkaErrorCode> {
+    // SAFETY: the event lives.
+    let code = unsafe { RDKafkaErrorCode::from(sys::rd_kafka_event_error(event.handle())) };
+    if code == RDKafkaErrorCode::NoError && !result.is_null() { Ok(result) } else { Err(code) }
 }
 
 fn answer_of_positions(event: &Event<'_>) -> Result<HashMap<TopicPartition, i64>, RDKafkaErrorCode> {
     // SAFETY: whatever the event points to lives as long as it, and all of it is copied.
     let entries = unsafe {
-        let code = RDKafkaErrorCode::from(sys::rd_kafka_event_error(event.handle()));
-        let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(event.handle());
-        if code != RDKafkaErrorCode::NoError || result.is_null() {
-            return Err(code);
-        }
+        let result = result_of(event, sys::rd_kafka_event_ListConsumerGroupOffsets_result(event.handle()))?;
         let mut count = 0;
         let groups = sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count);
         let Some(groups) = NonNull::new(groups).filter(|_| count > 0) else { return Ok(HashMap::new()) };
@@ -124,18 +140,10 @@ fn answer_of_positions(event: &Event<'_>) -> Result<HashMap<TopicPartition, i64>
     entries.into_iter().map(line).collect()
 }
 
-fn millis(timeout: Duration) -> c_int {
-    c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
-}
-
 fn answer_of_members(event: &Event<'_>) -> Result<Vec<GroupMember>, RDKafkaErrorCode> {
     // SAFETY: whatever the event points to lives as long as it, and all of it is copied.
     unsafe {
-        let code = RDKafkaErrorCode::from(sys::rd_kafka_event_error(event.handle()));
-        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.handle());
-        if code != RDKafkaErrorCode::NoError || result.is_null() {
-            return Err(code);
-        }
+        let result = result_of(event, sys::rd_kafka_event_DescribeConsumerGroups_result(event.handle()))?;
         let mut count = 0;
         let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
         match NonNull::new(groups).filter(|_| count > 0) {

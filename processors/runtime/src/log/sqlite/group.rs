@@ -7,13 +7,14 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 
 use super::assign::{MemberId, Slot};
-use super::clock::{boot_ms, whole_ms};
+use super::clock::boot_ms;
 use super::read::Bounds;
 use super::rounds::{Group, Holding, Lease, LetGo, Moves};
 use super::store::Store;
 use super::wakes::News;
 use super::write;
 use crate::log::{Commit, CommitError, LogError, Membership};
+use crate::moment::whole_ms;
 use crate::record::{Position, TopicPartition};
 
 /// Who a member is.

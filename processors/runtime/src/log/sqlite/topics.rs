@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::assign::Slot;
-use super::clock::whole_ms;
 use super::read::{self, Bounds, Limits};
 use super::store::Store;
 use crate::log::{LogError, NewTopic, PartitionLag, TopicState};
+use crate::moment::whole_ms;
 use crate::record::{Record, TopicPartition};
 
 /// All topics, by name.
