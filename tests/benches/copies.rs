@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use frameline_tests::kafka::Broker;
+use frameline_tests::processes::cpu_seconds;
 use tokio_util::sync::CancellationToken;
 
 use crate::kafka::{Cluster, Topic};
-use crate::processes::cpu_seconds;
 
 pub(crate) use self::ours::pass as ours;
 

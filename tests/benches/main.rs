@@ -15,7 +15,6 @@ mod kafka;
 mod keys;
 mod limiter;
 mod passthrough;
-mod processes;
 mod rebalance;
 mod scale;
 mod search;

@@ -29,11 +29,7 @@ pub(crate) fn run(minutes: usize) -> anyhow::Result<Vec<(Contest, Scores)>> {
     let broker = Broker::start();
     let folder = TempDir::new()?;
     let (data, config) = (folder.path().join("data"), folder.path().join("frameline.toml"));
-    let settings = format!(
-        "[log]\nkind = \"kafka\"\ncreate_topics = true\n\n[kafka]\nbootstrap_servers = \"{}\"\nreplication = 1\n",
-        broker.bootstrap_servers()
-    );
-    fs::write(&config, settings)?;
+    fs::write(&config, broker.product_settings())?;
     let product = |name: &str| {
         let mut command = command(&data, name)?;
         command.arg("--config").arg(&config);

@@ -110,6 +110,14 @@ impl Broker {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The product's configuration with its log on this broker.
+    pub fn product_settings(&self) -> String {
+        format!(
+            "[log]\nkind = \"kafka\"\ncreate_topics = true\n\n[kafka]\nbootstrap_servers = \"{}\"\nreplication = 1\n",
+            self.bootstrap_servers()
+        )
+    }
+
     /// What one of Kafka's own tools prints, asked about this broker.
     ///
     /// # Panics

@@ -7,6 +7,7 @@ pub mod content;
 pub mod disk;
 pub mod http;
 pub mod kafka;
+pub mod processes;
 pub mod proxy;
 pub mod qdrant;
 pub mod secured;

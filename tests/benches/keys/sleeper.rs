@@ -1,7 +1,6 @@
 //! Sleeps as exact as a thread's own, for tasks: tokio's are rounded up to whole milliseconds.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,13 +20,10 @@ struct Bed {
 
 #[derive(Default)]
 struct Sleeping {
-    by_end: BinaryHeap<Reverse<Ending>>,
+    /// By when they are to be woken, and who came first.
+    by_end: BTreeMap<(Instant, u64), Arc<Notify>>,
+    count: u64,
     is_over: bool,
-}
-
-struct Ending {
-    at: Instant,
-    wakes: Arc<Notify>,
 }
 
 impl Sleeper {
@@ -46,8 +42,10 @@ impl Sleeper {
     fn lie_down(&self, time: Duration) -> Arc<Notify> {
         let (at, wakes) = (Instant::now() + time, Arc::new(Notify::new()));
         let mut sleeping = self.0.lock();
-        let is_first = sleeping.by_end.peek().is_none_or(|Reverse(first)| at < first.at);
-        sleeping.by_end.push(Reverse(Ending { at, wakes: Arc::clone(&wakes) }));
+        let is_first = sleeping.by_end.first_key_value().is_none_or(|((first, _), _)| at < *first);
+        sleeping.count += 1;
+        let number = sleeping.count;
+        sleeping.by_end.insert((at, number), Arc::clone(&wakes));
         drop(sleeping);
         if is_first {
             self.0.changed.notify_one();
@@ -72,33 +70,13 @@ impl Bed {
         let mut sleeping = self.lock();
         while !sleeping.is_over {
             let now = Instant::now();
-            while sleeping.by_end.peek().is_some_and(|Reverse(first)| first.at <= now) {
-                sleeping.by_end.pop().inspect(|Reverse(first)| first.wakes.notify_one());
+            while let Some(first) = sleeping.by_end.first_entry().filter(|first| first.key().0 <= now) {
+                first.remove().notify_one();
             }
-            let next = sleeping.by_end.peek().map(|Reverse(first)| first.at.saturating_duration_since(now));
+            let next = sleeping.by_end.keys().next().map(|(first, _)| first.saturating_duration_since(now));
             // With nobody asleep it is looked again now and then, which costs nothing.
             let waited = self.changed.wait_timeout(sleeping, next.unwrap_or(IDLE));
             sleeping = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-}
-
-impl PartialEq for Ending {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Ending {}
-
-impl PartialOrd for Ending {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Ending {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
     }
 }

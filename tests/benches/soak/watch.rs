@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use frameline_runtime::metric;
-use frameline_tests::http;
+use frameline_tests::{http, processes};
 use serde_json::Value;
 
 use super::load::Product;
-use crate::processes;
 use crate::service::Service;
 
 /// Nothing of this may be counted.

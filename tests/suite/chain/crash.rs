@@ -65,11 +65,7 @@ fn killed_at_twenty_moments_it_ends_as_if_undisturbed_embedded() {
 fn killed_at_twenty_moments_it_ends_as_if_undisturbed_on_kafka() {
     let states = [false, true].map(|storm| {
         let (broker, product) = (Broker::start(), Product::new());
-        let text = format!(
-            "[log]\nkind = \"kafka\"\ncreate_topics = true\n\n[kafka]\nbootstrap_servers = \"{}\"\nreplication = 1\n",
-            broker.bootstrap_servers()
-        );
-        let file = product.file("kafka.toml", text);
+        let file = product.file("kafka.toml", broker.product_settings());
         let config = ["--config", file.to_str().unwrap()];
         if storm { killed(&product, &config, 12) } else { undisturbed(&product, &config) }
     });

@@ -1,12 +1,14 @@
 //! Many files at once: everything is bounded, everything ends.
 
+use frameline_tests::processes::resident_mib;
+
 use crate::process::{Product, samples, until};
 
 #[test]
 fn two_thousand_small_files_at_once_end_with_flat_memory_and_no_lag() {
     let product = Product::new();
     let mut service = product.up();
-    let idle_mib = resident_mib(service.pid());
+    let idle_mib = resident_mib(service.pid()).unwrap();
     let mut last = product.file("note-0.md", "");
     for number in 0..2_000 {
         let text = format!("# Note {number}\n\nThe {number}th otter files its report about kelp.\n");
@@ -19,25 +21,17 @@ fn two_thousand_small_files_at_once_end_with_flat_memory_and_no_lag() {
     let mut adding = adding.stdout(std::fs::File::create(&told).unwrap()).spawn().unwrap();
     let mut most_mib = idle_mib;
     until("add --wait has ended", || {
-        most_mib = most_mib.max(resident_mib(service.pid()));
+        most_mib = most_mib.max(resident_mib(service.pid()).unwrap());
         adding.try_wait().unwrap()
     });
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&told).unwrap()).unwrap();
     assert_eq!(report["counts"]["done"], 2_000, "{}", report["counts"]);
     until("every group's lag is zero", || (product.json(["lag"])["lag"] == 0).then_some(()));
-    println!("resident: idle {idle_mib} MiB, at most {most_mib} MiB");
-    assert!(idle_mib < 500, "idle {idle_mib} MiB");
-    assert!(most_mib < 1_200, "at most {most_mib} MiB");
+    println!("resident: idle {idle_mib:.0} MiB, at most {most_mib:.0} MiB");
+    assert!(idle_mib < 500.0, "idle {idle_mib:.0} MiB");
+    assert!(most_mib < 1_200.0, "at most {most_mib:.0} MiB");
 
     let again = product.json(["add", samples().join("screens").to_str().unwrap(), "--wait"]);
     assert!(again["counts"]["failed"].is_null(), "{again}");
     assert_eq!(service.stop(), Some(0));
-}
-
-/// Resident memory of a process.
-fn resident_mib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: Option<u64> = line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse().ok());
-    kib.unwrap_or_default() / 1_024
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use frameline_runtime::log::kafka::{KafkaLog, KafkaSettings};
 use frameline_runtime::log::scan;
 use frameline_runtime::log::sqlite::SqliteLog;
 use frameline_runtime::log::{Log, NewTopic};
+use frameline_runtime::moment::now_ms;
 use frameline_runtime::{Output, Record};
 use frameline_tests::kafka::Broker;
 use frameline_topics::Catalogue;
@@ -37,11 +38,7 @@ impl Site {
     /// On a Kafka broker of its own.
     pub(super) fn kafka() -> Self {
         let (broker, product) = (Broker::start(), Product::new());
-        let text = format!(
-            "[log]\nkind = \"kafka\"\ncreate_topics = true\n\n[kafka]\nbootstrap_servers = \"{}\"\nreplication = 1\n",
-            broker.bootstrap_servers()
-        );
-        let file = product.file("kafka.toml", text);
+        let file = product.file("kafka.toml", broker.product_settings());
         let config = vec!["--config".to_owned(), file.to_str().unwrap().to_owned()];
         Self { product, config, broker: Some(broker) }
     }
@@ -184,8 +181,7 @@ async fn expire_before(file: &Path, topic: &str, time_ms: i64) {
     let log = SqliteLog::open(file).await.unwrap();
     let catalogue = Catalogue::shipped().unwrap();
     let kept = catalogue.topics[topic].retention;
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-    let age_ms = u64::try_from(now_ms).unwrap() - u64::try_from(time_ms).unwrap();
+    let age_ms = u64::try_from(now_ms() - time_ms).unwrap();
     for retention in [Some(Duration::from_millis(age_ms)), kept] {
         let topic = NewTopic {
             name: topic.to_owned(),
