@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use frameline_runtime::log::kafka::{KafkaLog, KafkaSettings, Sasl, SaslMechanism, Security, SecurityProtocol, Tls};
 use frameline_runtime::log::operate::Operate;
 use frameline_runtime::log::{Commit, Event, Log, Membership, NewTopic};
+use frameline_runtime::moment::now_ms;
 use frameline_runtime::secret::Secret;
 use frameline_runtime::{Headers, Output, Position};
 use frameline_tests::secured::{PASSWORD, Secured, USER};
@@ -128,7 +129,7 @@ fn with_token(product: &Product, token: &str) -> String {
 
 /// A token for [`USER`] that nobody has signed, as the broker takes it; it ends so many seconds from now.
 fn token(lifetime_s: i64) -> String {
-    let now_s = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    let now_s = now_ms() / 1_000;
     let claims = json!({ "sub": USER, "iat": now_s - 3_600, "exp": now_s + lifetime_s });
     let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
     format!("{}.{}.", part(json!({ "alg": "none" })), part(claims))
@@ -157,6 +158,14 @@ fn what_cannot_work_is_told_at_once_with_the_key_to_look_at() {
     refuses_to_start(&product, &secure, &wrong_password, &["refuse `frameline`", "the password"]);
     refuses_to_start(&product, &secure, &wrong_ca, &["vouches", "kafka.tls.ca_file"]);
     refuses_to_start(&product, &broker().mutual(), "", &["security_protocol is plaintext", "kafka.tls"]);
+    refuses_to_start(&product, &secure, "", &["security_protocol is plaintext", "sasl_ssl"]);
+    let tls = format!(
+        "security_protocol = \"ssl\"\ntls = {{ ca_file = \"{}\" }}\n",
+        shown(&broker().certificates.file("ca.pem"))
+    );
+    refuses_to_start(&product, &broker().plain(), &tls, &["does not speak TLS"]);
+    refuses_to_start(&product, &broker().mutual(), &tls, &["kafka.tls.certificate_file"]);
+    refuses_to_start(&product, &broker().secure_by_name(), &right, &["for another name", "kafka.tls.verify_host"]);
 }
 
 #[test]
