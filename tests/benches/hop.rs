@@ -17,8 +17,10 @@ use crate::kafka::{self, Cluster, Topic};
 use stages::Stages;
 
 const RECORDS: usize = 400;
-/// At first groups are joined and connections opened.
-const WARM_UP_RECORDS: usize = 40;
+/// At first groups are joined and connections opened, and the broker touches the index of every partition of a new topic
+/// for the first time, which it does once in 4,096 bytes: some 25 records a partition are behind all of that.
+const WARM_UP_RECORDS: usize = 300;
+const WARM_UP_INTERVAL: Duration = Duration::from_millis(10);
 const INTERVAL: Duration = Duration::from_millis(50);
 const HOPS: usize = 6;
 const PARTITIONS: i32 = 12;
@@ -94,7 +96,7 @@ fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str) -> any
         sent.push(Instant::now());
         let record = BaseRecord::to(topic).key(key.as_bytes()).payload(value.as_slice());
         producer.send(record).map_err(|(error, _)| error).context("cannot send")?;
-        thread::sleep(INTERVAL);
+        thread::sleep(if number < WARM_UP_RECORDS { WARM_UP_INTERVAL } else { INTERVAL });
     }
     producer.flush(PATIENCE)?;
     Ok(sent)

@@ -157,8 +157,12 @@ struct Watcher {
 
 impl Watcher {
     fn new(bootstrap: &str, group: &str, topic: Topic<'_>) -> anyhow::Result<Self> {
-        let consumer: BaseConsumer =
-            client(bootstrap).set("group.id", group).set("isolation.level", "read_committed").create()?;
+        let consumer: BaseConsumer = client(bootstrap)
+            .set("group.id", group)
+            .set("isolation.level", "read_committed")
+            // While a transaction ends the broker does not tell; by default it is asked again after 100 ms.
+            .set("retry.backoff.ms", "5")
+            .create()?;
         let mut ends = BTreeMap::new();
         for partition in 0..topic.partitions {
             let (_, end) = consumer.fetch_watermarks(topic.name, partition, PATIENCE)?;

@@ -26,7 +26,7 @@ const PROGRAM: Program = Program {
     source: include_str!("java/KeysRun.java"),
     artifacts: &[
         ("io.confluent.parallelconsumer", "parallel-consumer-core", "0.5.3.3"),
-        ("org.slf4j", "slf4j-nop", "1.7.36"),
+        ("org.slf4j", "slf4j-nop", "2.0.13"),
     ],
 };
 
