@@ -1,6 +1,6 @@
 //! Commits: when one is due, what is in it, and what to do when it is not taken.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -55,14 +55,13 @@ impl<S: Stage> Driver<S> {
             return Some(due);
         }
         let mut finished = self.outbox.take();
-        let mut touched = HashSet::new();
+        let mut touched = BTreeSet::new();
         for record in &finished {
             self.partitions.finish(record.assignment, record.offset);
-            touched.extend(self.partitions.get(record.assignment).map(|assigned| assigned.partition.clone()));
+            touched.insert(record.assignment);
         }
-        let moved =
-            self.partitions.all().filter(|assigned| assigned.has_moved() || touched.contains(&assigned.partition));
-        let positions = moved.map(Assigned::position).collect();
+        let moved = self.partitions.all_with_ids().filter(|(id, assigned)| assigned.has_moved() || touched.contains(id));
+        let positions = moved.map(|(_, assigned)| assigned.position()).collect();
         let (outputs, counts) = gather(&mut finished);
         let commit = Arc::new(Commit { outputs, positions });
         let (member, handed) = (Arc::clone(&self.member), Arc::clone(&commit));

@@ -1,6 +1,6 @@
 //! The partitions that a stage has now, each with its window.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use super::ages::Ages;
@@ -47,7 +47,8 @@ impl Assigned {
 /// All assigned partitions.
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
-    by_id: HashMap<AssignmentId, Assigned>,
+    /// Looked into several times a record: a handful of numbers in order is found sooner than by a hash.
+    by_id: BTreeMap<AssignmentId, Assigned>,
     ids: HashMap<TopicPartition, AssignmentId>,
     next_id: u64,
 }
@@ -134,6 +135,10 @@ impl Partitions {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Assigned> {
         self.by_id.values()
+    }
+
+    pub(super) fn all_with_ids(&self) -> impl Iterator<Item = (AssignmentId, &Assigned)> {
+        self.by_id.iter().map(|(id, assigned)| (*id, assigned))
     }
 
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Assigned> {
