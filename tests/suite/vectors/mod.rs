@@ -1,5 +1,6 @@
 //! What every vector index must do, on both sides of the port; and what makes one anew.
 
+mod absent;
 mod agreement;
 mod points;
 mod qdrant;

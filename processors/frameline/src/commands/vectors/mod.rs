@@ -55,7 +55,7 @@ pub(super) async fn run(context: Context, command: VectorsCommand) -> Result<()>
     let VectorsCommand::Rebuild(command) = command;
     refuse_nothing(&context)?;
     let mut report;
-    match context.ports.qdrant().await? {
+    match context.ports.qdrant()? {
         Some(vectors) => {
             let next = vectors.next().await?;
             report = plan_beside(&context, &vectors, &next).await?;
