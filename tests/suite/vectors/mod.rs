@@ -2,6 +2,7 @@
 
 mod absent;
 mod agreement;
+mod models;
 mod points;
 mod qdrant;
 mod rebuild;

@@ -79,7 +79,7 @@ pub(super) fn with_qdrant(server: &Qdrant, more: &str) -> (Product, Vec<String>)
     (product, arguments)
 }
 
-fn up(product: &Product, config: &[String]) -> Running {
+pub(super) fn up(product: &Product, config: &[String]) -> Running {
     let arguments =
         ["up", "--json", "--listen", "127.0.0.1:0"].map(str::to_owned).into_iter().chain(config.iter().cloned());
     Running::start(product.command(arguments))
@@ -101,14 +101,14 @@ pub(super) fn models() -> Models {
     Models { text: TextModel::NAME.to_owned(), image: ImageModel::NAME.to_owned() }
 }
 
-fn live(server: &Qdrant) -> (String, Vec<Stored>) {
+pub(super) fn live(server: &Qdrant) -> (String, Vec<Stored>) {
     block_on(async {
         let vectors = QdrantVectors::open(&settings(server, "designs"), models()).await.unwrap();
         (vectors.live().await.unwrap(), vectors.dump().await.unwrap())
     })
 }
 
-fn rebuild(config: &[String], options: &[&str]) -> Vec<String> {
+pub(super) fn rebuild(config: &[String], options: &[&str]) -> Vec<String> {
     let words = ["vectors", "rebuild"].iter().chain(options).map(|word| (*word).to_owned());
     words.chain(config.iter().cloned()).collect()
 }

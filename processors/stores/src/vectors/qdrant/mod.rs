@@ -142,6 +142,11 @@ impl QdrantVectors {
         Ok(self.names.generation(&self.live().await?).is_some())
     }
 
+    /// Whether a unit's vectors, where it has any, are by the models of this index.
+    pub fn takes(&self, point: &Embedding) -> bool {
+        self.check_models(point).is_ok()
+    }
+
     /// The collection that a rebuild fills: the one that an earlier rebuild began, else a name that is free.
     pub async fn next(&self) -> Result<Next, VectorsError> {
         let live = self.names.generation(&self.live().await?).unwrap_or(0);
