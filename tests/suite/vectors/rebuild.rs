@@ -139,6 +139,35 @@ fn a_collection_is_filled_beside_the_live_one_and_takes_its_place_while_files_co
 }
 
 #[test]
+fn a_rebuild_that_has_begun_is_told_beside_the_lag_until_its_end() {
+    let server = Qdrant::start();
+    let (product, config) = with_qdrant(&server, "");
+    let mut service = up(&product, &config);
+    add(&product, &config);
+    let lag = |words: &[&str]| {
+        let words = words.iter().map(|word| (*word).to_owned());
+        product.json(words.chain(config.iter().cloned()).collect::<Vec<_>>())
+    };
+    until("every lag is 0", || (lag(&["lag"])["lag"] == 0).then_some(()));
+    assert_eq!(lag(&["lag"])["rebuild"], Value::Null);
+    // As a rebuild that was killed before it had done anything leaves it.
+    let next = block_on(async {
+        let vectors = QdrantVectors::open(&settings(&server, "designs"), models()).await.unwrap();
+        let next = vectors.next().await.unwrap().collection;
+        vectors.beside(&next, 1).await.unwrap();
+        next
+    });
+    let begun = lag(&["lag"])["rebuild"].clone();
+    assert_eq!((begun["index"].as_str(), &begun["files"]), (Some(next.as_str()), &3.into()), "{begun}");
+    assert!(begun["records"].as_i64() > Some(10), "{begun}");
+    assert_eq!(lag(&["lag", "index"])["rebuild"], begun);
+    assert_eq!(lag(&["lag", "render"])["rebuild"], Value::Null);
+    product.json(rebuild(&config, &["--execute"]));
+    assert_eq!(lag(&["lag"])["rebuild"], Value::Null);
+    assert_eq!(service.stop(), Some(0));
+}
+
+#[test]
 fn a_rebuild_that_is_killed_goes_on_and_the_live_collection_answers_all_the_time() {
     let server = Qdrant::start();
     let (product, config) = with_qdrant(&server, "");

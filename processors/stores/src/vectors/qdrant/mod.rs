@@ -179,6 +179,11 @@ impl QdrantVectors {
         notes::write(&self.calls, &self.collection().await?, text).await
     }
 
+    /// How many files have ended, deleted ones among them.
+    pub async fn ended(&self) -> Result<u64, VectorsError> {
+        floors::count(&self.calls, &self.collection().await?).await
+    }
+
     /// Removes a collection and all that is in it.
     pub async fn remove(&self, collection: &str) -> Result<(), VectorsError> {
         collections::remove(&self.calls, collection).await
