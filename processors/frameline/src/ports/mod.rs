@@ -1,5 +1,6 @@
 //! The four ports, opened as the configuration says.
 
+mod ids;
 pub(crate) mod topics;
 
 use std::path::PathBuf;
@@ -208,7 +209,12 @@ impl Ports {
         } else {
             refuse_missing(&changes)?;
         }
-        self.learn_ids().await?;
+        // While a registry is down nobody knows what its ids are, and no record is read or written.
+        if self.learn_ids().await? {
+            let registry = &self.config.schemas.registry;
+            let source = if registry.is_empty() { "this version's own files" } else { registry };
+            ids::refuse_others(log.as_ref(), self.wire()?.as_ref(), source).await?;
+        }
         if !is_complete {
             self.jobs().await?;
             self.vectors().await?;
@@ -217,13 +223,14 @@ impl Ports {
         Ok(())
     }
 
-    /// A registry that lacks our schemas is refused at the start. One that is down is not: stages wait for it.
-    async fn learn_ids(&self) -> Result<()> {
+    /// A registry that lacks our schemas is refused at the start. One that is down is not: stages wait for it. Gives
+    /// whether they are known.
+    async fn learn_ids(&self) -> Result<bool> {
         match self.wire()?.open().await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             Err(error @ WireError::Unavailable(_)) => {
                 tracing::warn!(%error, "stages wait until it answers");
-                Ok(())
+                Ok(false)
             }
             Err(WireError::Unregistered(missing)) => {
                 let message = format!("the schema registry {} lacks {missing}", self.config.schemas.registry);
@@ -239,7 +246,10 @@ impl Ports {
             Ok(true) => Ok(()),
             Ok(false) => {
                 let help = "`frameline vectors rebuild --execute` makes an index by the models of this program";
-                tracing::warn!(help, "the live index is by other models: it takes nothing and finds nothing until then");
+                tracing::warn!(
+                    help,
+                    "the live index is by other models: it takes nothing and finds nothing until then"
+                );
                 Ok(())
             }
             Err(error @ (VectorsError::Unavailable(_) | VectorsError::Busy(_))) => {
