@@ -59,6 +59,8 @@ fn without_qdrant_the_service_starts_and_once_it_comes_everything_is_searchable(
     add_files(&product, &config, &[]);
     let paused = until("the stage is paused", || Some(service.index()).filter(|stage| stage["state"] == "paused"));
     assert!(paused["reason"].as_str().unwrap().contains(&format!("127.0.0.1:{port}")), "{paused}");
+    let doctor = product.run(["doctor".to_owned()].into_iter().chain(config.iter().cloned()).collect::<Vec<_>>());
+    assert!(doctor.out.contains("index of process ") && doctor.out.contains("is paused: "), "{doctor:?}");
     let text = fs::read_to_string(&lines).unwrap();
     let told: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let at_start = |line: &&Value| line["message"] == "the stage index waits until it answers";
