@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use apache_avro::Schema;
 use bytes::Bytes;
 
-use crate::codec::{DecodeError, Record, Unaddressed, header_of, read, with_id};
+use crate::codec::{DecodeError, Message, Record, Unaddressed, header_of, read, with_id};
 use crate::releases::{RELEASES, Release, current, parse, record_of, unreadable};
 
 /// What ids on the wire stand for.
@@ -125,6 +125,20 @@ impl SchemaIds {
             return Err(DecodeError::Unexpected { found: writer.record, expected: T::NAME });
         }
         read(&writer, body)
+    }
+
+    /// Whether bytes are one of these records.
+    pub fn reads(&self, bytes: &[u8], records: &[String]) -> bool {
+        Message::decode_by(self, bytes).is_ok_and(|found| records.iter().any(|record| record == found.name()))
+    }
+
+    /// The id of bytes that are one of these records, and are not so by this table: whoever wrote them had other ids.
+    pub fn foreign(&self, bytes: &[u8], records: &[String]) -> Option<u32> {
+        let (id, _) = header_of(bytes).ok()?;
+        let under = |release: &Release| with_id(Bytes::copy_from_slice(bytes), release.id);
+        let mut releases = RELEASES.iter().filter(|release| records.iter().any(|record| record == release.record));
+        let is_one = !self.reads(bytes, records) && releases.any(|release| OF_FILES.reads(&under(release), records));
+        is_one.then_some(id)
     }
 
     fn id_of(&self, release: &Release) -> Option<u32> {

@@ -79,6 +79,11 @@ impl Apicurio {
         format!("http://127.0.0.1:{}{API}", self.port)
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Registers a schema under a subject, and gives its id.
     ///
     /// # Panics

@@ -13,3 +13,4 @@ pub mod qdrant;
 pub mod secured;
 pub mod server;
 pub mod tls;
+pub mod tls_front;

@@ -4,10 +4,9 @@
 //! a port and data of its own, and never outlives the process of the test.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, Stdio};
-use std::sync::{Mutex, OnceLock, mpsc};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +15,7 @@ use rustix::process::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::server::{Process, cache_folder};
+use crate::server::{Process, cache_folder, ready};
 
 /// What pip installs: the engine, and the services of its gRPC API.
 const PACKAGES: [&str; 3] = ["qdrant-client==1.20.0", "qdrant-edge-py==0.9.0", "grpcio==1.85.1"];
@@ -185,23 +184,11 @@ fn spawn(folder: &Path, port: u16, key: &str) -> Result<Running> {
     command.arg(program).arg("--dir").arg(folder.join("data")).args(["--port", &port.to_string(), "--key", key]);
     command.stdout(Stdio::piped()).stderr(File::options().create(true).append(true).open(&said)?);
     let (process, output) = Process::start(command)?;
-    match ready(output.context("its output is piped")?) {
+    match ready(output.context("its output is piped")?, READY_TIMEOUT) {
         Some(port) => Ok(Running { process, port }),
         None => {
             process.kill();
             bail!("the program does not get ready: {}", fs::read_to_string(said).unwrap_or_default())
         }
     }
-}
-
-/// The port that it tells; `None` where it ends before, or takes too long.
-fn ready(output: ChildStdout) -> Option<u16> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let first = BufReader::new(output).lines().map_while(Result::ok).next();
-        let port = first.and_then(|line| line.strip_prefix("READY ")?.parse().ok());
-        // Nobody waits any longer, perhaps.
-        let _ = sender.send(port);
-    });
-    receiver.recv_timeout(READY_TIMEOUT).ok().flatten()
 }

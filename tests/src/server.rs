@@ -1,10 +1,12 @@
 //! A server beside the tests: a process that never outlives them.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal};
@@ -61,6 +63,19 @@ impl Process {
         let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         self.waiter.join().expect("the waiting thread does not panic");
     }
+}
+
+/// The port that a program tells of itself, `READY PORT` in its first line; `None` where it ends before, or takes too
+/// long.
+pub fn ready(output: ChildStdout, timeout: Duration) -> Option<u16> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let first = BufReader::new(output).lines().map_while(Result::ok).next();
+        let port = first.and_then(|line| line.strip_prefix("READY ")?.parse().ok());
+        // Nobody waits any longer, perhaps.
+        let _ = sender.send(port);
+    });
+    receiver.recv_timeout(timeout).ok().flatten()
 }
 
 /// Where what was fetched once for the tests is kept.

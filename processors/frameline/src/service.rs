@@ -67,6 +67,9 @@ impl Service {
         ports.prepare_folders()?;
         let mut claim = claim(ports, config, order)?;
         ports.prepare().await?;
+        if order.stages.contains(&Name::Index) {
+            ports.meet_index().await?;
+        }
         let listener = http::bind(order.listen).await?;
         let address = listener.local_addr().context("the address that was bound")?;
         if let Some(claim) = &mut claim {

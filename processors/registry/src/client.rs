@@ -12,6 +12,7 @@ use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
 use serde::Deserialize;
 
+use crate::why::advice;
 use crate::{Login, RegistryError, RegistrySettings};
 
 const JSON: &str = "application/vnd.schemaregistry.v1+json";
@@ -40,8 +41,8 @@ impl Client {
         if let Some(Login { username, password }) = &settings.login {
             calls.set_basic_authorization(username, Some(password.reveal()));
         }
-        let calls = calls.build().map_err(|error| of_settings(&error))?;
-        let http = reqwest::Client::builder().timeout(settings.timeout).build().map_err(|error| of_settings(&error))?;
+        let calls = calls.build_with(builder(settings)?).map_err(|error| of_settings(&error))?;
+        let http = builder(settings)?.build().map_err(|error| of_settings(&error))?;
         Ok(Self { url, calls, http, login: settings.login.clone() })
     }
 
@@ -138,8 +139,23 @@ impl Client {
         }
     }
 
-    fn unavailable(&self, reason: String) -> RegistryError {
+    fn unavailable(&self, mut reason: String) -> RegistryError {
+        if let Some(advice) = advice(&self.url, &reason) {
+            reason = format!("{advice} ({reason})");
+        }
         RegistryError::Unavailable { url: self.url.clone(), reason }
+    }
+}
+
+/// A client that trusts whom the settings say.
+fn builder(settings: &RegistrySettings) -> Result<reqwest::ClientBuilder, RegistryError> {
+    let builder = reqwest::Client::builder().timeout(settings.timeout);
+    let Some(file) = &settings.ca_file else { return Ok(builder) };
+    let of_file = |told: String| RegistryError::Settings(format!("schemas.ca_file: {} {told}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| of_file(format!("cannot be read: {error}")))?;
+    match reqwest::Certificate::from_pem_bundle(&pem) {
+        Ok(authorities) if !authorities.is_empty() => Ok(builder.tls_certs_only(authorities)),
+        Ok(_) | Err(_) => Err(of_file("has no certificate in PEM".to_owned())),
     }
 }
 

@@ -8,7 +8,9 @@
 mod client;
 mod error;
 mod subject;
+mod why;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +29,8 @@ pub struct RegistrySettings {
     pub url: String,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// Who vouches for it, in PEM, where its address begins with `https://`; whom the system trusts where none is given.
+    pub ca_file: Option<PathBuf>,
     /// Who asks, where the registry wants to know.
     pub login: Option<Login>,
 }

@@ -136,3 +136,23 @@ proptest! {
         prop_assert_eq!(ids.decode::<Progress>(&addressed).unwrap(), progress());
     }
 }
+
+#[test]
+fn what_was_written_under_other_ids_is_told_from_what_is_ours_and_from_what_is_no_record() {
+    let records = ["frame".to_owned(), "manifest".to_owned()];
+    let of_files = SchemaIds::of_files();
+    let ours = encode(&manifest()).unwrap();
+    assert!(of_files.reads(&ours, &records) && of_files.foreign(&ours, &records).is_none());
+    assert!(!of_files.reads(&ours, &["frame".to_owned()]));
+    // Another id, one that is a thumbnail's in the files, and one that nobody has.
+    for id in [3_u32, 4_000] {
+        let theirs = [&[0], &id.to_be_bytes()[..], &ours[5..]].concat();
+        assert_eq!(of_files.foreign(&theirs, &records), Some(id));
+        let of_registry = SchemaIds::of_registry();
+        of_registry.learn_release(id, current("manifest").unwrap());
+        assert!(of_registry.reads(&theirs, &records) && of_registry.foreign(&ours, &records).is_some());
+    }
+    for none in [&b"no record"[..], &[0, 0, 0, 0, 3, 9], b""] {
+        assert_eq!(of_files.foreign(none, &records), None);
+    }
+}

@@ -37,8 +37,13 @@ impl Site {
 
     /// On a Kafka broker of its own.
     pub(super) fn kafka() -> Self {
+        Self::kafka_with("")
+    }
+
+    /// The same, with more in the configuration's section on Kafka.
+    pub(super) fn kafka_with(more: &str) -> Self {
         let (broker, product) = (Broker::start(), Product::new());
-        let file = product.file("kafka.toml", broker.product_settings());
+        let file = product.file("kafka.toml", broker.product_settings() + more);
         let config = vec!["--config".to_owned(), file.to_str().unwrap().to_owned()];
         Self { product, config, broker: Some(broker) }
     }

@@ -3,7 +3,10 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::time::Duration;
 
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::Value;
 
 use super::site::{Site, path, screen};
@@ -122,8 +125,8 @@ fn examined(site: &Site, log: &str) {
     let (well, status) = doctor(site);
     assert_eq!((&well["ok"], status), (&true.into(), Some(0)), "{well}");
     for check in [
-        "version", "models", "disk", "data", "log", "topics", "groups", "letters", "clock", "schemas", "jobs",
-        "vectors", "blobs",
+        "version", "models", "disk", "data", "log", "topics", "groups", "letters", "clock", "schemas", "services",
+        "jobs", "vectors", "blobs",
     ] {
         assert!(!findings(&well, check).is_empty(), "{check} is missing in: {well}");
     }
@@ -143,4 +146,34 @@ fn examined(site: &Site, log: &str) {
     assert!(identify["remedy"].as_str().unwrap().contains("frameline run identify"), "{waiting}");
     let text = site.say(&["doctor"]).out;
     assert!(text.contains("WARNING  groups    nobody works on identify") && text.contains("→ start it"), "{text}");
+}
+
+#[test]
+fn the_doctor_finds_a_transaction_that_hangs_and_none_that_is_at_work() {
+    let site = Site::kafka_with("properties = { \"transaction.timeout.ms\" = \"1000\" }\n");
+    assert_eq!(site.serve(&[]).stop(), Some(0));
+    let servers = site.broker().bootstrap_servers();
+    let owner: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &servers)
+        .set("transactional.id", "somebody")
+        .set("transaction.timeout.ms", "600000")
+        .create()
+        .unwrap();
+    owner.init_transactions(Duration::from_secs(30)).unwrap();
+    owner.begin_transaction().unwrap();
+    owner.send(BaseRecord::<(), str>::to("files").partition(3).payload("half")).unwrap();
+    owner.flush(Duration::from_secs(30)).unwrap();
+
+    let held = || findings(&doctor(&site).0, "held")[0].clone();
+    assert_eq!(held()["severity"], "ok", "it may be at work still");
+    let hanging = until("it is older than any may be", || Some(held()).filter(|held| held["severity"] == "error"));
+    let what = hanging["what"].as_str().unwrap();
+    assert!(what.contains("files/3") && what.contains("readers stop at 0, and the end is 1"), "{hanging}");
+    let tool = format!("kafka-transactions.sh --bootstrap-server {servers} abort --topic files --partition 3");
+    assert!(hanging["remedy"].as_str().unwrap().contains(&tool), "{hanging}");
+    assert_eq!(doctor(&site).1, Some(1));
+
+    let arguments = ["abort", "--topic", "files", "--partition", "3", "--start-offset", "0"];
+    site.broker().tool("org.apache.kafka.tools.TransactionsCommand", &arguments);
+    until("nobody waits any longer", || (held()["severity"] == "ok").then_some(()));
 }

@@ -1,8 +1,8 @@
 //! `schemas check` and `schemas apply`, and a service beside a registry.
 
-use frameline_runtime::TopicPartition;
 use frameline_runtime::log::Log;
 use frameline_runtime::log::sqlite::SqliteLog;
+use frameline_runtime::{Headers, Output, TopicPartition};
 use frameline_schemas::{RELEASES, current};
 use frameline_tests::apicurio::Apicurio;
 use serde_json::Value;
@@ -90,6 +90,40 @@ fn the_whole_chain_runs_on_the_ids_of_a_registry() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let ids = runtime.block_on(ids_on_the_wire(&product, "files"));
     assert_eq!(ids, [id, id]);
+}
+
+#[test]
+fn a_registry_is_neither_switched_on_nor_off_over_records_with_other_ids() {
+    let (registry, product) = (registry(), Product::new());
+    let config = config(&product, &registry.url(), "");
+    let up = |product: &Product, more: &[&str]| {
+        Running::start(product.command([&["up", "--json", "--listen", "127.0.0.1:0"], more].concat()))
+    };
+    let note = product.file("note.md", "# Zeppelins\n\nHow an airship is moored.");
+    let (note, with_registry) = (note.to_str().unwrap(), ["--config", config.as_str()]);
+
+    let mut service = up(&product, &[]);
+    product.json(["add", "--wait", note]);
+    assert_eq!(service.stop(), Some(0));
+    let on = ["registry", "the topic", "under id", "schemas.registry"];
+    product.run([&["up"][..], &with_registry].concat()).refuses(&on);
+    product.run([&["add", note][..], &with_registry].concat()).refuses(&on);
+    assert_eq!(up(&product, &[]).stop(), Some(0), "as it was, it goes on");
+
+    let other = Product::new();
+    let mut service = up(&other, &with_registry);
+    other.json([&["add", "--wait", note][..], &with_registry].concat());
+    assert_eq!(service.stop(), Some(0));
+    other.run(["up"]).refuses(&["this version's own files", "the topic", "under id", "schemas.registry"]);
+    // Bytes of somebody else at the end of a topic are no reason.
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let log = SqliteLog::open(&other.data().join("log.db")).await.unwrap();
+        let value = Some(bytes::Bytes::from_static(&[0, 0, 61, 9, 0, 7]));
+        let foreign = Output { topic: "files".into(), key: None, value, headers: Headers::new() };
+        log.append(vec![foreign]).await.unwrap();
+    });
+    assert_eq!(up(&other, &with_registry).stop(), Some(0));
 }
 
 /// The schema ids of the records of a topic.

@@ -1,6 +1,7 @@
 //! A schema registry, with Apicurio: what its operator does, and what a stage does with the ids that it gives.
 
 mod commands;
+mod secured;
 mod stage;
 
 use std::sync::OnceLock;

@@ -72,7 +72,7 @@ impl Bench {
         proxy.lead_to(host.rsplit(':').next().unwrap().parse().unwrap());
         proxy.set(weather);
         let url = format!("http://127.0.0.1:{}/{path}", proxy.port());
-        let settings = RegistrySettings { url, timeout: Duration::from_secs(1), login: None };
+        let settings = RegistrySettings { url, timeout: Duration::from_secs(1), ca_file: None, login: None };
         let wire = Arc::new(Wire::of(Arc::new(Registry::new(&settings).unwrap())));
         let settings = StageSettings { commit_interval: Duration::from_millis(20), ..StageSettings::default() };
         let plan = Plan { wire: Arc::clone(&wire), ..Plan::new(settings, "one") };

@@ -1,6 +1,8 @@
 //! What every vector index must do, on both sides of the port; and what makes one anew.
 
+mod absent;
 mod agreement;
+mod models;
 mod points;
 mod qdrant;
 mod rebuild;

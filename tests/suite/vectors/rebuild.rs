@@ -9,6 +9,7 @@ use frameline_embed::{ImageModel, TextModel};
 use frameline_stores::vectors::qdrant::{Models, QdrantSettings};
 use frameline_stores::vectors::{QdrantVectors, SqliteVectors, Stored, Vectors};
 use frameline_tests::qdrant::Qdrant;
+use serde_json::Value;
 
 use crate::process::{Product, Running, samples, until};
 
@@ -19,19 +20,24 @@ fn files() -> Vec<String> {
     names.map(|name| samples().join(name).to_string_lossy().into_owned()).to_vec()
 }
 
-fn add(product: &Product, config: &[String]) {
-    let files = files();
-    let arguments = ["add".to_owned(), "--wait".to_owned()].into_iter().chain(files).chain(config.iter().cloned());
-    assert_eq!(product.json(arguments.collect::<Vec<_>>())["counts"]["done"], 3);
+/// Adds the three files.
+pub(super) fn add_files(product: &Product, config: &[String], options: &[&str]) -> Value {
+    let options = options.iter().map(|option| (*option).to_owned());
+    let arguments = ["add".to_owned()].into_iter().chain(options).chain(files()).chain(config.iter().cloned());
+    product.json(arguments.collect::<Vec<_>>())
 }
 
-fn first_hit(product: &Product, config: &[String]) -> String {
+fn add(product: &Product, config: &[String]) {
+    assert_eq!(add_files(product, config, &["--wait"])["counts"]["done"], 3);
+}
+
+pub(super) fn first_hit(product: &Product, config: &[String]) -> String {
     let arguments = ["search".to_owned(), QUESTION.to_owned()].into_iter().chain(config.iter().cloned());
     let found = product.json(arguments.collect::<Vec<_>>());
     found["hits"][0]["frame"].as_str().unwrap_or_default().to_owned()
 }
 
-fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(work)
 }
 
@@ -64,38 +70,45 @@ fn a_lost_file_is_made_anew_and_has_what_it_had() {
     assert_eq!(product.json(["jobs"])["jobs"][0]["state"], "done");
 }
 
-/// A product whose vectors are in this Qdrant, and how it is told so.
-fn with_qdrant(server: &Qdrant) -> (Product, Vec<String>) {
+/// A product whose vectors are in this Qdrant, and how it is told so; `more` goes on with the section.
+pub(super) fn with_qdrant(server: &Qdrant, more: &str) -> (Product, Vec<String>) {
     let product = Product::new();
-    let config = format!("[vectors]\nurl = \"{}\"\nalias = \"designs\"\n", server.url());
+    let config = format!("[vectors]\nurl = \"{}\"\nalias = \"designs\"\n{more}", server.url());
     let path = product.file("frameline.toml", config);
     let arguments = vec!["--config".to_owned(), path.to_string_lossy().into_owned()];
     (product, arguments)
 }
 
-fn up(product: &Product, config: &[String]) -> Running {
+pub(super) fn up(product: &Product, config: &[String]) -> Running {
     let arguments =
         ["up", "--json", "--listen", "127.0.0.1:0"].map(str::to_owned).into_iter().chain(config.iter().cloned());
     Running::start(product.command(arguments))
 }
 
-fn live(server: &Qdrant) -> (String, Vec<Stored>) {
-    let settings = QdrantSettings {
+pub(super) fn settings(server: &Qdrant, alias: &str) -> QdrantSettings {
+    QdrantSettings {
         url: server.url(),
         api_key: None,
-        alias: "designs".to_owned(),
+        alias: alias.to_owned(),
         timeout: Duration::from_secs(20),
         connect_timeout: Duration::from_secs(5),
         replication: 1,
-    };
-    let models = Models { text: TextModel::NAME.to_owned(), image: ImageModel::NAME.to_owned() };
+    }
+}
+
+/// The product's.
+pub(super) fn models() -> Models {
+    Models { text: TextModel::NAME.to_owned(), image: ImageModel::NAME.to_owned() }
+}
+
+pub(super) fn live(server: &Qdrant) -> (String, Vec<Stored>) {
     block_on(async {
-        let vectors = QdrantVectors::open(&settings, models).await.unwrap();
+        let vectors = QdrantVectors::open(&settings(server, "designs"), models()).await.unwrap();
         (vectors.live().await.unwrap(), vectors.dump().await.unwrap())
     })
 }
 
-fn rebuild(config: &[String], options: &[&str]) -> Vec<String> {
+pub(super) fn rebuild(config: &[String], options: &[&str]) -> Vec<String> {
     let words = ["vectors", "rebuild"].iter().chain(options).map(|word| (*word).to_owned());
     words.chain(config.iter().cloned()).collect()
 }
@@ -103,7 +116,7 @@ fn rebuild(config: &[String], options: &[&str]) -> Vec<String> {
 #[test]
 fn a_collection_is_filled_beside_the_live_one_and_takes_its_place_while_files_come_in() {
     let server = Qdrant::start();
-    let (product, config) = with_qdrant(&server);
+    let (product, config) = with_qdrant(&server, "");
     let mut service = up(&product, &config);
     add(&product, &config);
     assert!(!product.data().join("vectors.db").exists());
@@ -126,9 +139,38 @@ fn a_collection_is_filled_beside_the_live_one_and_takes_its_place_while_files_co
 }
 
 #[test]
+fn a_rebuild_that_has_begun_is_told_beside_the_lag_until_its_end() {
+    let server = Qdrant::start();
+    let (product, config) = with_qdrant(&server, "");
+    let mut service = up(&product, &config);
+    add(&product, &config);
+    let lag = |words: &[&str]| {
+        let words = words.iter().map(|word| (*word).to_owned());
+        product.json(words.chain(config.iter().cloned()).collect::<Vec<_>>())
+    };
+    until("every lag is 0", || (lag(&["lag"])["lag"] == 0).then_some(()));
+    assert_eq!(lag(&["lag"])["rebuild"], Value::Null);
+    // As a rebuild that was killed before it had done anything leaves it.
+    let next = block_on(async {
+        let vectors = QdrantVectors::open(&settings(&server, "designs"), models()).await.unwrap();
+        let next = vectors.next().await.unwrap().collection;
+        vectors.beside(&next, 1).await.unwrap();
+        next
+    });
+    let begun = lag(&["lag"])["rebuild"].clone();
+    assert_eq!((begun["index"].as_str(), &begun["files"]), (Some(next.as_str()), &3.into()), "{begun}");
+    assert!(begun["records"].as_i64() > Some(10), "{begun}");
+    assert_eq!(lag(&["lag", "index"])["rebuild"], begun);
+    assert_eq!(lag(&["lag", "render"])["rebuild"], Value::Null);
+    product.json(rebuild(&config, &["--execute"]));
+    assert_eq!(lag(&["lag"])["rebuild"], Value::Null);
+    assert_eq!(service.stop(), Some(0));
+}
+
+#[test]
 fn a_rebuild_that_is_killed_goes_on_and_the_live_collection_answers_all_the_time() {
     let server = Qdrant::start();
-    let (product, config) = with_qdrant(&server);
+    let (product, config) = with_qdrant(&server, "");
     let mut service = up(&product, &config);
     add(&product, &config);
     let (first, before) = live(&server);

@@ -16,6 +16,7 @@ mod replay;
 mod rewind;
 mod schemas;
 mod search;
+mod source;
 mod topics;
 mod up;
 mod vectors;

@@ -3,30 +3,21 @@
 //! The topics are read twice: for the plan, and then to put back what the plan says, up to the offsets that the
 //! plan was made for. So nothing is kept in memory, and what is put back is not read again.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::{Context as _, Result};
-use frameline_runtime::log::Log;
 use frameline_runtime::log::scan::{self, Span};
 use frameline_runtime::replay::{Plan, Selection, Verdict, copy_of};
-use frameline_runtime::wire::Wire;
 use frameline_runtime::{Record, TopicPartition};
-use frameline_schemas::schema_id;
-use frameline_stores::jobs::Catalogue;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::feed::{Feed, until_interrupted};
+use super::source::{LISTED, NAMED, Source};
 use super::{Context, about};
 use crate::audit::audited;
 use crate::cli;
 use crate::output::{Table, count, one_line};
-
-/// More files than this are counted and not named; what is named goes on record too, in one message.
-const NAMED: usize = 1_000;
-/// More files than this are not listed for people.
-const LISTED: usize = 20;
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -66,49 +57,33 @@ struct Partition {
 
 pub(super) async fn run(context: Context, command: cli::Replay) -> Result<()> {
     context.needs_data()?;
-    let log = context.ports.log().await?;
-    let wire = context.ports.wire()?;
-    let catalogue = context.ports.jobs().await?;
+    let source = Source::open(&context).await?;
     let named = about::named(&context, &command.about).await?;
     let selection =
         Selection { file: named.file, job: named.job, since_ms: command.about.since, until_ms: command.about.until };
     let spans = spans(&context, command.stage.reads(), &selection).await?;
 
     let mut plan = Plan::default();
-    let judged = judge_all(
-        log.as_ref(),
-        &wire,
-        catalogue.as_ref(),
-        &selection,
-        spans.clone(),
-        async |partition, record, verdict| {
-            plan.add(partition, record.offset, &verdict);
-            Ok(())
-        },
-    );
+    let judged = judge_all(&source, &selection, spans.clone(), async |partition, record, verdict| {
+        plan.add(partition, record.offset, &verdict);
+        Ok(())
+    });
     judged.await.with_context(|| format!("reading the input of {}", command.stage))?;
     let mut report = Report::of(command.stage.as_str(), command.pace, plan);
     if command.pace.execute && report.records > 0 {
         let put_back = async {
-            let mut feed = Feed::new(log.as_ref(), command.pace.rate, report.records, context.output);
-            judge_all(
-                log.as_ref(),
-                &wire,
-                catalogue.as_ref(),
-                &selection,
-                spans,
-                async |partition, record, verdict| {
-                    if matches!(verdict, Verdict::Replay(_)) {
-                        feed.push([copy_of(record, partition)]).await?;
-                    }
-                    Ok(())
-                },
-            )
-            .await?;
+            let mut feed = Feed::new(source.log.as_ref(), command.pace.rate, report.records, context.output);
+            let again = judge_all(&source, &selection, spans, async |partition, record, verdict| {
+                if matches!(verdict, Verdict::Replay(_)) {
+                    feed.push([copy_of(record, partition)]).await?;
+                }
+                Ok(())
+            });
+            again.await?;
             feed.finish().await
         };
         let again = "asked again, it puts all of it back, which is harmless";
-        report.put_back = audited(log.as_ref(), &report, until_interrupted(again, put_back)).await?;
+        report.put_back = audited(source.log.as_ref(), &report, until_interrupted(again, put_back)).await?;
         report.executed = true;
     }
     context.output.print(&report)
@@ -132,23 +107,18 @@ async fn spans(context: &Context, reads: &[&str], selection: &Selection) -> Resu
 
 /// Tells `each` what becomes of each record of the spans.
 async fn judge_all(
-    log: &dyn Log,
-    wire: &Wire,
-    catalogue: &dyn Catalogue,
+    source: &Source,
     selection: &Selection,
     spans: Vec<Span>,
     mut each: impl AsyncFnMut(&TopicPartition, &Record, Verdict) -> Result<()>,
 ) -> Result<()> {
-    let mut scan = log.scan(spans).await?;
+    let mut scan = source.log.scan(spans).await?;
     while let Some(run) = scan.next().await? {
-        let meant = run.records.iter().filter(|record| selection.file_of(record).is_some());
-        wire.learn(meant.filter_map(|record| record.value.as_deref().and_then(schema_id))).await?;
-        let files: BTreeSet<Uuid> = run.records.iter().filter_map(|record| selection.file_of(record)).collect();
-        let files: Vec<Uuid> = files.into_iter().collect();
-        let newest: BTreeMap<Uuid, i64> = catalogue.newest_revisions(&files).await?;
+        let ids = source.learn(run.records.iter().filter(|record| selection.file_of(record).is_some())).await?;
+        let newest = source.newest(run.records.iter().filter_map(|record| selection.file_of(record))).await?;
         for record in &run.records {
             let newest = selection.file_of(record).and_then(|file| newest.get(&file).copied());
-            each(&run.partition, record, selection.judge(record, wire.ids(), newest)).await?;
+            each(&run.partition, record, selection.judge(record, ids, newest)).await?;
         }
     }
     Ok(())

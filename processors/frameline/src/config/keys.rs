@@ -61,6 +61,11 @@ pub(crate) const KEYS: &[Key] = &[
     key("kafka.sasl.token_file", "file", "the token of OAUTHBEARER; read again before it expires"),
     key("kafka.properties", "table", "librdkafka's own, such as { \"compression.type\" = \"zstd\" }"),
     key("schemas.registry", "URL", "a schema registry with Confluent's API, which gives the schemas their ids"),
+    key(
+        "schemas.ca_file",
+        "PEM file",
+        "who vouches for an https:// registry; whom the system trusts where it is empty",
+    ),
     key("schemas.timeout", "duration", "how long one of its answers may take"),
     key("schemas.username", "name", "who asks, where the registry wants to know"),
     secret("schemas.password", "with what; better in $FRAMELINE__SCHEMAS__PASSWORD, or in a file"),

@@ -1,5 +1,6 @@
 //! The four ports, opened as the configuration says.
 
+mod ids;
 pub(crate) mod topics;
 
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use frameline_runtime::wire::{Wire, WireError};
 use frameline_stores::blobs::Blobs;
 use frameline_stores::jobs::SqliteJobs;
 use frameline_stores::vectors::qdrant::Models;
-use frameline_stores::vectors::{QdrantVectors, SqliteVectors, Vectors};
+use frameline_stores::vectors::{QdrantVectors, SqliteVectors, Vectors, VectorsError};
 use frameline_topics::Change;
 use tokio::sync::OnceCell;
 
@@ -139,7 +140,7 @@ impl Ports {
     }
 
     async fn open_vectors(&self) -> Result<Arc<dyn Vectors>> {
-        if let Some(vectors) = self.qdrant().await? {
+        if let Some(vectors) = self.qdrant()? {
             return Ok(Arc::new(vectors));
         }
         let vectors = SqliteVectors::open(&self.data.vectors()).await?;
@@ -149,11 +150,11 @@ impl Ports {
         }))
     }
 
-    /// The index as Qdrant has it, where it is there.
-    pub(crate) async fn qdrant(&self) -> Result<Option<QdrantVectors>> {
+    /// The index as Qdrant has it, where it is there. Qdrant is first asked when something is wanted of it.
+    pub(crate) fn qdrant(&self) -> Result<Option<QdrantVectors>> {
         let Some(settings) = self.config.vectors.settings()? else { return Ok(None) };
         let models = Models { text: TextModel::NAME.to_owned(), image: ImageModel::NAME.to_owned() };
-        Ok(Some(QdrantVectors::open(&settings, models).await?))
+        Ok(Some(QdrantVectors::new(&settings, models)?))
     }
 
     /// Scenes, thumbnails and long texts.
@@ -208,7 +209,12 @@ impl Ports {
         } else {
             refuse_missing(&changes)?;
         }
-        self.learn_ids().await?;
+        // While a registry is down nobody knows what its ids are, and no record is read or written.
+        if self.learn_ids().await? {
+            let registry = &self.config.schemas.registry;
+            let source = if registry.is_empty() { "this version's own files" } else { registry };
+            ids::refuse_others(log.as_ref(), self.wire()?.as_ref(), source).await?;
+        }
         if !is_complete {
             self.jobs().await?;
             self.vectors().await?;
@@ -217,17 +223,44 @@ impl Ports {
         Ok(())
     }
 
-    /// A registry that lacks our schemas is refused at the start. One that is down is not: stages wait for it.
-    async fn learn_ids(&self) -> Result<()> {
+    /// A registry that lacks our schemas is refused at the start. One that is down is not: stages wait for it. Gives
+    /// whether they are known.
+    async fn learn_ids(&self) -> Result<bool> {
         match self.wire()?.open().await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             Err(error @ WireError::Unavailable(_)) => {
                 tracing::warn!(%error, "stages wait until it answers");
-                Ok(())
+                Ok(false)
             }
             Err(WireError::Unregistered(missing)) => {
                 let message = format!("the schema registry {} lacks {missing}", self.config.schemas.registry);
                 Err(Refusal::new(message, "`frameline schemas apply --execute` registers what is missing").into())
+            }
+        }
+    }
+
+    /// A Qdrant that refuses us is refused at the start. One that is down is not: the stage waits for it.
+    pub(crate) async fn meet_index(&self) -> Result<()> {
+        let Some(qdrant) = self.qdrant()? else { return Ok(()) };
+        match qdrant.is_by_our_models().await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let help = "`frameline vectors rebuild --execute` makes an index by the models of this program";
+                tracing::warn!(
+                    help,
+                    "the live index is by other models: it takes nothing and finds nothing until then"
+                );
+                Ok(())
+            }
+            Err(error @ (VectorsError::Unavailable(_) | VectorsError::Busy(_))) => {
+                let help = "see that Qdrant is up, and that vectors.url is right";
+                tracing::warn!(%error, help, "the stage index waits until it answers");
+                Ok(())
+            }
+            Err(error) => {
+                let url = &self.config.vectors.url;
+                let help = "put that right and start again; `frameline config show` tells where settings come from";
+                Err(Refusal::new(format!("the index in Qdrant at {url} cannot be used"), help).because(error).into())
             }
         }
     }

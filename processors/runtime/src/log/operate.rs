@@ -29,6 +29,10 @@ pub trait Operate: Log {
     /// 1970; `None` where there is none yet. Each partition stands there once.
     async fn written_at(&self, places: &[(TopicPartition, i64)]) -> Result<Vec<Option<i64>>, LogError>;
 
+    /// The partitions of these topics whose readers wait behind a transaction: what lies behind it is not committed for
+    /// them yet. Each transaction holds them for a moment; one that goes on doing so has lost its owner.
+    async fn held(&self, topics: &[String]) -> Result<Vec<Held>, LogError>;
+
     /// Moves an empty group's positions, all of them or none, and forgets what was finished above them. Refused
     /// while the group has members, and when a position is no longer where its move begins.
     async fn reset(&self, group: &str, moves: &[Move]) -> Result<(), ResetError>;
@@ -53,6 +57,19 @@ impl fmt::Display for GroupMember {
         formatter.write_str(&self.instance)?;
         if self.host.is_empty() { Ok(()) } else { write!(formatter, " ({})", self.host) }
     }
+}
+
+/// A partition whose readers wait behind a transaction that is neither committed nor aborted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Where readers stop: the transaction's first offset there.
+    pub stable: i64,
+    /// The partition's end.
+    pub high: i64,
+    /// When its first record was written, in milliseconds since 1970; `None` where it is just ending.
+    pub since_ms: Option<i64>,
 }
 
 /// A position to be moved.

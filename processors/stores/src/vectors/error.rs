@@ -12,6 +12,9 @@ pub enum VectorsError {
     /// It has more to do than it can; try again, with less at the same time.
     #[error("the vector index has too much to do: {0}")]
     Busy(String),
+    /// It wants another key. Whoever has it may ask the same again.
+    #[error("the vector index refuses us: {0}; check vectors.api_key_file, or vectors.api_key")]
+    Denied(String),
     /// It is damaged, and goes on being so until somebody acts.
     #[error(
         "the vector index {path} is damaged ({reason}); put a backup of its whole folder back, or stop frameline, move \
@@ -37,7 +40,9 @@ impl From<VectorsError> for Failure {
             VectorsError::Refused(_) => Failure::permanent("refused", error),
             VectorsError::OtherModel(_) => Failure::permanent("other_model", error),
             VectorsError::Busy(_) => Failure::busy("vectors", error),
-            VectorsError::Unavailable(_) | VectorsError::Damaged { .. } => Failure::unavailable("vectors", error),
+            VectorsError::Unavailable(_) | VectorsError::Denied(_) | VectorsError::Damaged { .. } => {
+                Failure::unavailable("vectors", error)
+            }
         }
     }
 }

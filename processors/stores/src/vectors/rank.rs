@@ -3,7 +3,7 @@
 //! An adapter finds candidates and says how rare each word is among its units. What speaks for a candidate by its
 //! name and words is read from the candidate itself, and so does not depend on how it was found.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use frameline_schemas::Embedding;
 
@@ -71,30 +71,65 @@ pub(super) fn inverse_frequency(units: f32, units_with: f32) -> f32 {
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
     pub(super) point: Embedding,
-    /// Cosine of the text vectors.
+    pub(super) ways: Ways,
+}
+
+/// In which ways a unit was found.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ways {
+    /// By its name.
+    pub(super) name: bool,
+    /// By its words.
+    pub(super) words: bool,
+    /// By its text vector; the cosine.
     pub(super) text: Option<f32>,
-    /// Cosine of the picture vectors.
+    /// By its picture vector; the cosine.
     pub(super) picture: Option<f32>,
+}
+
+impl Ways {
+    fn is_by_words_alone(&self) -> bool {
+        !self.name && self.text.is_none() && self.picture.is_none()
+    }
 }
 
 impl Candidate {
     fn evidence(&self, key: &str, terms: &[Term], weights: &[f32]) -> Evidence {
         let is_exact = !key.is_empty() && keys(&self.point).iter().any(|own| own == key);
-        Evidence { is_exact, lexical: words(&self.point, terms, weights), text: self.text, picture: self.picture }
+        Evidence {
+            is_exact,
+            lexical: words(&self.point, terms, weights),
+            text: self.ways.text,
+            picture: self.ways.picture,
+        }
     }
 }
 
 /// The best of the candidates as hits, best first. `weights` says of each term how much it tells.
 pub(super) fn hits(query: &Query, terms: &[Term], weights: &[f32], candidates: Vec<Candidate>) -> Vec<Hit> {
     let key = lexical::key(query.words.as_deref().unwrap_or_default());
+    let weigh = |candidate: Candidate| (candidate.evidence(&key, terms, weights), candidate);
+    let mut found: Vec<(Evidence, Candidate)> = candidates.into_iter().map(weigh).collect();
+    keep_best_words(&mut found, self::candidates(query.limit));
     let (mut evidence, mut units) = (BTreeMap::new(), HashMap::new());
-    for candidate in candidates {
-        evidence.insert(candidate.point.unit_id, candidate.evidence(&key, terms, weights));
-        units.insert(candidate.point.unit_id, candidate.point);
+    for (own, Candidate { point, .. }) in found {
+        evidence.insert(point.unit_id, own);
+        units.insert(point.unit_id, point);
     }
     let ranking = fuse(&evidence, query.limit);
     let told = |ranked: Ranked| units.remove(&ranked.unit_id).map(|point| hit(ranked, point, terms));
     ranking.into_iter().filter_map(told).collect()
+}
+
+/// Keeps `most` of those that were found by words. An adapter whose index measures words in another way finds more than
+/// are wanted, so that these are among them: then every adapter goes on with the same.
+fn keep_best_words(found: &mut Vec<(Evidence, Candidate)>, most: usize) {
+    let by_words = found.iter().filter(|(_, candidate)| candidate.ways.words);
+    let rank = |evidence: &Evidence| evidence.lexical.map_or(0.0, |lexical| lexical.rank);
+    let mut best: Vec<_> = by_words.map(|(own, candidate)| (rank(own), candidate.point.unit_id)).collect();
+    best.sort_by(|(left, left_id), (right, right_id)| right.total_cmp(left).then(left_id.cmp(right_id)));
+    let too_many: HashSet<_> = best.into_iter().skip(most).map(|(_, unit_id)| unit_id).collect();
+    found.retain(|(_, Candidate { point, ways })| !ways.is_by_words_alone() || !too_many.contains(&point.unit_id));
 }
 
 /// How a unit's words match; `None` where it has none of them.

@@ -4,20 +4,16 @@ mod list;
 mod redrive;
 mod show;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use anyhow::{Context as _, Result};
 use frameline_runtime::Record;
 use frameline_runtime::dead_letter::letter::{Entry, Letter, Place};
 use frameline_runtime::dead_letter::redrive::Filter;
-use frameline_runtime::log::Log;
 use frameline_runtime::log::scan::{self, Span};
-use frameline_runtime::wire::Wire;
-use frameline_schemas::schema_id;
-use frameline_stores::jobs::{Catalogue, SqliteJobs};
 use uuid::Uuid;
 
+use super::source::Source;
 use super::{Context, about};
 use crate::cli::{DlqCommand, Letters};
 use crate::stages::Name;
@@ -33,9 +29,7 @@ pub(super) async fn run(context: Context, command: DlqCommand) -> Result<()> {
 
 /// The dead letters of a stage, up to the end that their topic has now.
 struct DeadLetters {
-    log: Arc<dyn Log>,
-    wire: Arc<Wire>,
-    catalogue: Arc<SqliteJobs>,
+    source: Source,
     spans: Vec<Span>,
     /// Those that were put back.
     redriven: HashSet<Place>,
@@ -44,11 +38,9 @@ struct DeadLetters {
 impl DeadLetters {
     /// Reads the topic once, for what was put back.
     async fn open(context: &Context, stage: Name) -> Result<Self> {
-        let log = context.ports.log().await?;
-        let wire = context.ports.wire()?;
-        let catalogue = context.ports.jobs().await?;
-        let spans = scan::whole(log.as_ref(), &[frameline_topics::dead_letters(stage.as_str())]).await?;
-        let mut letters = Self { log, wire, catalogue, spans, redriven: HashSet::new() };
+        let source = Source::open(context).await?;
+        let spans = scan::whole(source.log.as_ref(), &[frameline_topics::dead_letters(stage.as_str())]).await?;
+        let mut letters = Self { source, spans, redriven: HashSet::new() };
         let mut redriven = HashSet::new();
         letters
             .entries(async |entries| {
@@ -74,9 +66,7 @@ impl DeadLetters {
                     Entry::Mark(_) | Entry::Foreign => None,
                 })
                 .collect();
-            let files: BTreeSet<Uuid> = letters.iter().filter_map(file_of).collect();
-            let files: Vec<Uuid> = files.into_iter().collect();
-            let newest: BTreeMap<Uuid, i64> = self.catalogue.newest_revisions(&files).await?;
+            let newest = self.source.newest(letters.iter().filter_map(file_of)).await?;
             for letter in letters {
                 let newest = file_of(&letter).and_then(|file| newest.get(&file).copied());
                 each(letter, newest).await?;
@@ -87,12 +77,12 @@ impl DeadLetters {
     }
 
     async fn read(&self, partition: i32, record: Record) -> Result<Entry> {
-        self.wire.learn(record.value.as_deref().and_then(schema_id).into_iter()).await?;
-        Ok(Entry::read(partition, record, self.wire.ids()))
+        let ids = self.source.learn(std::iter::once(&record)).await?;
+        Ok(Entry::read(partition, record, ids))
     }
 
     async fn entries(&self, mut each: impl AsyncFnMut(Vec<Entry>) -> Result<()>) -> Result<()> {
-        let mut scan = self.log.scan(self.spans.clone()).await?;
+        let mut scan = self.source.log.scan(self.spans.clone()).await?;
         while let Some(run) = scan.next().await.context("reading the dead letters")? {
             let mut entries = Vec::with_capacity(run.records.len());
             for record in run.records {

@@ -12,15 +12,11 @@ use serde::Serialize;
 use super::super::Context;
 use super::super::feed::{Feed, until_interrupted};
 use super::super::replay::per_second;
+use super::super::source::{LISTED, NAMED};
 use super::{DeadLetters, filter};
 use crate::audit::audited;
 use crate::cli::DlqRedrive;
 use crate::output::{Table, count};
-
-/// So many of those that are left out are named; all are counted.
-const NAMED: usize = 1_000;
-/// So many of them are listed for people.
-const LISTED: usize = 20;
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -60,7 +56,7 @@ pub(super) async fn run(context: Context, command: DlqRedrive) -> Result<()> {
     if command.pace.execute && report.redrive > 0 {
         let again = "asked again, it goes on where it stopped";
         let work = until_interrupted(again, put_back(&context, &command, &filter, &letters, &rules, report.redrive));
-        report.put_back = audited(letters.log.as_ref(), &report, work).await?;
+        report.put_back = audited(letters.source.log.as_ref(), &report, work).await?;
         report.executed = true;
     }
     context.output.print(&report)
@@ -76,15 +72,15 @@ async fn put_back(
     most: u64,
 ) -> Result<u64> {
     let stage = command.stage.as_str();
-    let mut feed = Feed::new(letters.log.as_ref(), command.pace.rate, most, context.output);
+    let mut feed = Feed::new(letters.source.log.as_ref(), command.pace.rate, most, context.output);
     let mut left = most;
     letters
         .each(async |letter, newest| {
             if left > 0 && filter.fits(&letter) && rules.judge(&letter, newest) == Verdict::Redrive {
                 left -= 1;
                 let PutBack { back, mark, mut progress } = letter.put_back(stage, now_ms())?;
-                letters.wire.open().await?;
-                letters.wire.address(progress.as_mut_slice())?;
+                letters.source.wire.open().await?;
+                letters.source.wire.address(progress.as_mut_slice())?;
                 feed.push([back, mark].into_iter().chain(progress)).await?;
             }
             Ok(())

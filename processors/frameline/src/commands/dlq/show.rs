@@ -53,14 +53,14 @@ pub(super) async fn run(context: Context, command: DlqShow) -> Result<()> {
         let message = format!("{stage} has no dead letter at {place}");
         Refusal::new(message, format!("`frameline dlq list {stage}` tells where the last of each kind lies"))
     };
-    let found = match letters.log.read(&partition, place.offset, 1).await {
+    let found = match letters.source.log.read(&partition, place.offset, 1).await {
         Err(LogError::OffsetOutOfRange { .. } | LogError::UnknownTopic(_) | LogError::Refused(_)) => Vec::new(),
         found => found?,
     };
     let found = found.into_iter().find(|record| record.offset == place.offset).ok_or_else(missing)?;
     let Entry::Letter(letter) = letters.read(place.partition, found).await? else { return Err(missing().into()) };
     let is_redriven = letters.redriven.contains(&place);
-    context.output.print(&Report::of(stage.as_str(), *letter, letters.wire.ids(), is_redriven))
+    context.output.print(&Report::of(stage.as_str(), *letter, letters.source.wire.ids(), is_redriven))
 }
 
 impl Report {

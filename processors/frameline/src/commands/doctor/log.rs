@@ -47,7 +47,9 @@ pub(super) async fn all(context: &Context, has_data: bool) -> Vec<Finding> {
     if missing {
         return findings;
     }
-    for result in [stages(log.as_ref()).await, letters(log.as_ref()).await, clock(log.as_ref()).await] {
+    let log = log.as_ref();
+    let held = super::transactions::look(context, log).await;
+    for result in [stages(log).await, held, letters(log).await, clock(log).await] {
         match result {
             Ok(found) => findings.extend(found),
             Err(error) => findings.push(Finding::error("log", format!("{error:#}"), unreachable(context))),

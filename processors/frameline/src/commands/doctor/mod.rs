@@ -4,7 +4,9 @@
 mod log;
 mod machine;
 mod schemas;
+mod services;
 mod stores;
+mod transactions;
 
 use std::fmt;
 
@@ -82,6 +84,7 @@ pub(super) async fn run(context: Context) -> Result<()> {
     findings.extend(log::all(&context, has_data).await);
     findings.push(schemas::look(&context).await);
     if has_data {
+        findings.extend(services::all(&context).await);
         findings.extend(stores::all(&context).await);
     }
     let report = Report::of(findings);

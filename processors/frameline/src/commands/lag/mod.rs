@@ -2,6 +2,7 @@
 
 mod look;
 mod pace;
+mod rebuild;
 mod report;
 
 use std::io::{IsTerminal as _, stdout};
@@ -33,11 +34,14 @@ pub(super) async fn run(context: Context, lag: Lag) -> Result<()> {
         sleep(lag.every).await;
         earlier = Some(std::mem::replace(&mut look, Look::take(log.as_ref(), &names).await?));
     }
+    // It is the stage `index` that a rebuild goes beside.
+    let is_with_index = names.contains(&Name::Index);
     loop {
+        let rebuild = if is_with_index { rebuild::look(&context).await } else { None };
         if lag.watch && !context.output.json && stdout().is_terminal() {
             output::line(CLEAR)?;
         }
-        context.output.print(&Report::of(&look, earlier.as_ref(), lag.stage.is_some()))?;
+        context.output.print(&Report::of(&look, earlier.as_ref(), rebuild, lag.stage.is_some()))?;
         if !lag.watch {
             return Ok(());
         }

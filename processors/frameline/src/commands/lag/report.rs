@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::look::{Look, StageLook};
 use super::pace::Pace;
+use super::rebuild::Rebuild;
 use crate::output::Table;
 use crate::stages::Name;
 use crate::times;
@@ -17,6 +18,7 @@ use crate::times;
 pub(super) struct Report {
     stages: Vec<Row>,
     lag: i64,
+    rebuild: Option<Rebuild>,
     #[serde(skip)]
     details: bool,
 }
@@ -46,7 +48,7 @@ struct Partition {
 
 impl Report {
     /// What a look shows; rates from the one before it. `details` prints partitions to people too.
-    pub(super) fn of(look: &Look, earlier: Option<&Look>, details: bool) -> Self {
+    pub(super) fn of(look: &Look, earlier: Option<&Look>, rebuild: Option<Rebuild>, details: bool) -> Self {
         let row = |stage: &StageLook| {
             let before = earlier.and_then(|earlier| {
                 let same = earlier.stages.iter().find(|other| other.name == stage.name)?;
@@ -54,7 +56,7 @@ impl Report {
             });
             Row::of(stage, before)
         };
-        Self { stages: look.stages.iter().map(row).collect(), lag: look.lag(), details }
+        Self { stages: look.stages.iter().map(row).collect(), lag: look.lag(), rebuild, details }
     }
 }
 
@@ -107,6 +109,9 @@ impl fmt::Display for Report {
             ]);
         }
         table.fmt(formatter)?;
+        if let Some(rebuild) = &self.rebuild {
+            write!(formatter, "\n\n{rebuild}")?;
+        }
         if !self.details {
             return Ok(());
         }
@@ -164,19 +169,26 @@ mod tests {
     fn the_shape_of_a_stage_is_kept() {
         let begun = Instant::now();
         let (earlier, later) = (look(begun, None, 40), look(begun + Duration::from_secs(2), Some(30), 44));
-        let report = Report::of(&later, Some(&earlier), true);
+        let rebuild = Rebuild {
+            index: "frameline-mini-384-lite-1280-2".to_owned(),
+            live: "frameline-mini-384-lite-1280-1".to_owned(),
+            files: 27,
+            records: 1,
+        };
+        let report = Report::of(&later, Some(&earlier), Some(rebuild), true);
         assert_eq!([serde_json::to_value(&report).unwrap()].as_slice(), documented("lag"));
         let text = report.to_string();
         assert!(text.contains("identify  14   3m 20s  15/s  2s          identify-0 (10.0.0.7)"), "{text}");
+        assert!(text.contains("27 files and 1 record are left before frameline-mini-384-lite-1280-2"), "{text}");
         assert!(text.contains("files/3    30         44   14   3m 20s  identify-0 (10.0.0.7)"), "{text}");
     }
 
     #[test]
     fn a_single_look_knows_no_rates_and_one_without_progress_knows_no_end() {
         let begun = Instant::now();
-        let text = Report::of(&look(begun, Some(30), 44), None, false).to_string();
+        let text = Report::of(&look(begun, Some(30), 44), None, None, false).to_string();
         assert!(text.contains("identify  14   3m 20s  -     -") && !text.contains("files/3"), "{text}");
         let (earlier, later) = (look(begun, Some(30), 44), look(begun + Duration::from_secs(1), Some(30), 44));
-        assert!(Report::of(&later, Some(&earlier), false).to_string().contains("not at this rate"));
+        assert!(Report::of(&later, Some(&earlier), None, false).to_string().contains("not at this rate"));
     }
 }

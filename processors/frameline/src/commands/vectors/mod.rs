@@ -9,12 +9,14 @@
 //!   its beginning into it, first what the topic still keeps, then what the stages make of the files that were
 //!   missing: those are sent which have no end in the new collection. When all stages have passed what was there
 //!   and every end has arrived, the alias is switched. What the stage `index` wrote to the old collection until
-//!   then was in the topic before; that much is read once more.
+//!   then was in the topic before; that much is read once more. After a change of models this is how an index by the
+//!   new ones comes to be: until then the live one, which is by others, takes nothing and is not searched.
 //!
 //! How far it is lies in what is filled: the ends of files, and for Qdrant a note of the offsets. So it can be
 //! stopped at any time, and a second call goes on.
 
 mod filler;
+pub(super) mod note;
 mod rebuild;
 
 use std::fmt;
@@ -55,7 +57,7 @@ pub(super) async fn run(context: Context, command: VectorsCommand) -> Result<()>
     let VectorsCommand::Rebuild(command) = command;
     refuse_nothing(&context)?;
     let mut report;
-    match context.ports.qdrant().await? {
+    match context.ports.qdrant()? {
         Some(vectors) => {
             let next = vectors.next().await?;
             report = plan_beside(&context, &vectors, &next).await?;

@@ -139,14 +139,20 @@ impl Admin {
         })
     }
 
-    /// How far the group has come.
-    pub(super) fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>, LogError> {
+    /// All partitions of the topics.
+    pub(super) fn partitions_of(&self, topics: &[String]) -> Result<Vec<TopicPartition>, LogError> {
         let mut partitions = Vec::new();
         for topic in topics {
             let name: Arc<str> = topic.as_str().into();
             let count = self.partitions(topic)?;
             partitions.extend((0..count).map(|partition| TopicPartition { topic: Arc::clone(&name), partition }));
         }
+        Ok(partitions)
+    }
+
+    /// How far the group has come.
+    pub(super) fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>, LogError> {
+        let partitions = self.partitions_of(topics)?;
         let watcher = self.watcher()?;
         let committed = groups::committed(watcher, group, &partitions, TIMEOUT)?;
         let edges = |edge| edges(watcher, &partitions, edge, TIMEOUT).map_err(|error| log_error(&error));

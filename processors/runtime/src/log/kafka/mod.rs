@@ -50,7 +50,7 @@ pub use self::settings::{
 };
 use self::token::Connect as _;
 use self::transactions::Transactions;
-use super::operate::{GroupMember, Move, Operate, ResetError};
+use super::operate::{GroupMember, Held, Move, Operate, ResetError};
 use super::scan::{Scan, Span};
 use super::{CommitError, Log, LogError, Membership, NewTopic, PartitionLag, Session, TopicState};
 use crate::record::{Output, Record, TopicPartition};
@@ -237,6 +237,11 @@ impl Operate for KafkaLog {
     async fn written_at(&self, places: &[(TopicPartition, i64)]) -> Result<Vec<Option<i64>>, LogError> {
         let places = places.to_vec();
         self.blocking(move |inner| inner.admin.written_at(&places)).await
+    }
+
+    async fn held(&self, topics: &[String]) -> Result<Vec<Held>, LogError> {
+        let topics = topics.to_vec();
+        self.blocking(move |inner| inner.admin.held(&topics)).await
     }
 
     async fn reset(&self, group: &str, moves: &[Move]) -> Result<(), ResetError> {

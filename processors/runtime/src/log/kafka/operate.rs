@@ -17,11 +17,14 @@ use super::groups;
 use super::positions::{committed, edges, first_since};
 use super::token::Connect;
 use crate::log::LogError;
-use crate::log::operate::{GroupMember, Move, ResetError, moved};
+use crate::log::operate::{GroupMember, Held, Move, ResetError, moved};
 use crate::record::TopicPartition;
 
 /// Enough for the first record of each partition; the broker gives a whole batch where that is larger.
 const FIRST_RECORD_BYTES: &str = "4096";
+/// What a reader sees: what is committed, or all that is written.
+const COMMITTED: &str = "read_committed";
+const UNCOMMITTED: &str = "read_uncommitted";
 
 impl Admin {
     /// Who is in the group.
@@ -45,12 +48,32 @@ impl Admin {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        self.first_times(places).map_err(|error| log_error(&error))
+        self.first_times(places, COMMITTED).map_err(|error| log_error(&error))
     }
 
-    fn first_times(&self, places: &[(TopicPartition, i64)]) -> Result<Vec<Option<i64>>, KafkaError> {
+    /// The partitions whose last stable offset stays behind their high watermark.
+    pub(super) fn held(&self, topics: &[String]) -> Result<Vec<Held>, LogError> {
+        let partitions = self.partitions_of(topics)?;
+        let reader: Consumer = self.settings.consumer(READER, "reader").connect().map_err(|error| log_error(&error))?;
+        let end = |of| edges(of, &partitions, Offset::End, TIMEOUT).map_err(|error| log_error(&error));
+        // Under `read_committed` the end is the last stable offset. It is asked for first: it never passes the other.
+        let (stable, high) = (end(&reader)?, end(self.watcher()?.as_ref())?);
+        let ends = partitions.into_iter().zip(stable.into_iter().zip(high));
+        let held: Vec<_> = ends.filter(|(_, (stable, high))| stable < high).collect();
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places: Vec<(TopicPartition, i64)> =
+            held.iter().map(|(partition, (stable, _))| (partition.clone(), *stable)).collect();
+        let since = self.first_times(&places, UNCOMMITTED).map_err(|error| log_error(&error))?;
+        let of = |((partition, (stable, high)), since_ms)| Held { partition, stable, high, since_ms };
+        Ok(held.into_iter().zip(since).map(of).collect())
+    }
+
+    /// When the first record at or above each place was written, of those that a reader of this isolation sees.
+    fn first_times(&self, places: &[(TopicPartition, i64)], isolation: &str) -> Result<Vec<Option<i64>>, KafkaError> {
         let mut config = self.settings.consumer(READER, "reader");
-        config.set("fetch.message.max.bytes", FIRST_RECORD_BYTES);
+        config.set("fetch.message.max.bytes", FIRST_RECORD_BYTES).set("isolation.level", isolation);
         let consumer: Arc<Consumer> = Arc::new(config.connect()?);
         let Some(queue) = Queue::of_group(&consumer) else { return Err(KafkaError::Canceled) };
         let mut list = TopicPartitionList::with_capacity(places.len());

@@ -189,7 +189,7 @@ impl KafkaSettings {
     }
 
     /// After this long the broker aborts a transaction whose owner is silent; until then readers wait behind it.
-    pub(super) fn transaction_timeout(&self) -> Duration {
+    pub fn transaction_timeout(&self) -> Duration {
         let set = self.properties.get(TRANSACTION_TIMEOUT_MS).and_then(|value| value.trim().parse().ok());
         set.map_or(DEFAULT_TRANSACTION_TIMEOUT, Duration::from_millis)
     }

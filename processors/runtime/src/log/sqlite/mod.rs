@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::operate::{GroupMember, Move, Operate, ResetError};
+use super::operate::{GroupMember, Held, Move, Operate, ResetError};
 use super::scan::{Scan, Span};
 use super::{Log, LogError, Membership, NewTopic, PartitionLag, Session, TopicState};
 use crate::record::{Output, Record, TopicPartition};
@@ -104,6 +104,11 @@ impl Operate for SqliteLog {
 
     async fn written_at(&self, places: &[(TopicPartition, i64)]) -> Result<Vec<Option<i64>>, LogError> {
         operate::written_at(&self.store, places).await
+    }
+
+    /// None: a transaction of SQLite that is not committed is not there at all.
+    async fn held(&self, _: &[String]) -> Result<Vec<Held>, LogError> {
+        Ok(Vec::new())
     }
 
     async fn reset(&self, group: &str, moves: &[Move]) -> Result<(), ResetError> {

@@ -82,10 +82,7 @@ impl Calls {
         match code {
             Code::ResourceExhausted => VectorsError::Busy(self.told(message)),
             Code::InvalidArgument | Code::OutOfRange => VectorsError::Refused(self.told(message)),
-            Code::Unauthenticated | Code::PermissionDenied => {
-                let text = format!("{message}; see vectors.api_key_file");
-                VectorsError::Unavailable(self.told(text))
-            }
+            Code::Unauthenticated | Code::PermissionDenied => VectorsError::Denied(self.told(message)),
             _ => VectorsError::Unavailable(self.told(message)),
         }
     }

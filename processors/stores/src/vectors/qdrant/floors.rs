@@ -10,7 +10,7 @@ use qdrant_client::qdrant::{
 use uuid::Uuid;
 
 use super::calls::Calls;
-use super::points::{self, FILE_ID, KIND, REVISION, Read};
+use super::points::{self, FILE_ID, FLOOR, KIND, REVISION, Read};
 use super::write;
 use crate::vectors::{Floor, VectorsError};
 
@@ -38,6 +38,12 @@ pub(super) async fn read(calls: &Calls, collection: &str, files: &[Uuid]) -> Res
         }
     }
     Ok(floors)
+}
+
+/// How many files have one.
+pub(super) async fn count(calls: &Calls, collection: &str) -> Result<u64, VectorsError> {
+    let wanted = CountPointsBuilder::new(collection).filter(Filter::must([points::is(KIND, FLOOR)])).exact(true);
+    Ok(calls.wait(calls.client().count(wanted)).await?.result.map_or(0, |result| result.count))
 }
 
 /// Raises floors, removes what falls below them, and says how many units that were.

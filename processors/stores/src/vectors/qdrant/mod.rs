@@ -13,6 +13,9 @@
 //!
 //! **Which collection** the alias stands for is asked at every write and every search: a rebuild may switch it at
 //! any time, and what was written to the old one before the switch is in the log before it too.
+//!
+//! **A server that is down** keeps nobody from starting: what has to be there before the first call, a version that is
+//! new enough and a collection behind the alias, is seen to by the first call that gets through.
 
 mod calls;
 mod collections;
@@ -24,11 +27,13 @@ mod search;
 mod sparse;
 mod write;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use frameline_runtime::secret::Secret;
 use frameline_schemas::Embedding;
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::{Counts, Floor, Hit, Query, Stored, Vectors, VectorsError, check_point, check_query, stored};
@@ -68,6 +73,9 @@ pub struct QdrantVectors {
     names: Names,
     models: Models,
     target: Target,
+    replication: u32,
+    /// Set once the server was found as it has to be.
+    met: Arc<OnceCell<()>>,
 }
 
 #[derive(Debug, Clone)]
@@ -79,21 +87,51 @@ enum Target {
 }
 
 impl QdrantVectors {
-    /// Connects, and makes the collection and its alias where they are missing.
+    /// An index on a server that is not asked for anything yet.
+    pub fn new(settings: &QdrantSettings, models: Models) -> Result<Self, VectorsError> {
+        Ok(Self {
+            calls: Calls::new(settings)?,
+            names: Names::new(&settings.alias, &models),
+            models,
+            target: Target::Live,
+            replication: settings.replication,
+            met: Arc::default(),
+        })
+    }
+
+    /// The same, with the server met.
     pub async fn open(settings: &QdrantSettings, models: Models) -> Result<Self, VectorsError> {
-        let calls = Calls::new(settings)?;
-        let names = Names::new(&settings.alias, &models);
-        calls.check_version().await?;
-        if collections::live(&calls, names.alias()).await?.is_none() {
-            let first = names.collection(1);
-            collections::create(&calls, &first, settings.replication).await?;
-            collections::switch(&calls, names.alias(), &first).await?;
-        }
-        Ok(Self { calls, names, models, target: Target::Live })
+        let vectors = Self::new(settings, models)?;
+        vectors.meet().await?;
+        Ok(vectors)
+    }
+
+    /// Looks whether the server is one that we can work with, and makes the collection and its alias where they are
+    /// missing. Does so once; every call that needs it does it first.
+    async fn meet(&self) -> Result<(), VectorsError> {
+        let meet = async || {
+            self.calls.check_version().await?;
+            let alias = self.names.alias();
+            match collections::live(&self.calls, alias).await? {
+                Some(live) if self.names.is_of_alias(&live) => Ok(()),
+                Some(live) => Err(VectorsError::Refused(format!(
+                    "the alias {alias} at {} stands for {live}, which frameline did not make: set vectors.alias to \
+                     another name",
+                    self.calls.place()
+                ))),
+                None => {
+                    let first = self.names.collection(1);
+                    collections::create(&self.calls, &first, self.replication).await?;
+                    collections::switch(&self.calls, alias, &first).await
+                }
+            }
+        };
+        self.met.get_or_try_init(meet).await.copied()
     }
 
     /// The collection that the alias stands for, whatever its models.
     pub async fn live(&self) -> Result<String, VectorsError> {
+        self.meet().await?;
         let alias = self.names.alias();
         let gone = || VectorsError::Unavailable(format!("{}: the alias {alias} is gone", self.calls.place()));
         collections::live(&self.calls, alias).await?.ok_or_else(gone)
@@ -102,6 +140,11 @@ impl QdrantVectors {
     /// Whether the live collection is by the models of this program.
     pub async fn is_by_our_models(&self) -> Result<bool, VectorsError> {
         Ok(self.names.generation(&self.live().await?).is_some())
+    }
+
+    /// Whether a unit's vectors, where it has any, are by the models of this index.
+    pub fn takes(&self, point: &Embedding) -> bool {
+        self.check_models(point).is_ok()
     }
 
     /// The collection that a rebuild fills: the one that an earlier rebuild began, else a name that is free.
@@ -134,6 +177,11 @@ impl QdrantVectors {
     /// Notes it, in place of what was noted before.
     pub async fn set_note(&self, text: &str) -> Result<(), VectorsError> {
         notes::write(&self.calls, &self.collection().await?, text).await
+    }
+
+    /// How many files have ended, deleted ones among them.
+    pub async fn ended(&self) -> Result<u64, VectorsError> {
+        floors::count(&self.calls, &self.collection().await?).await
     }
 
     /// Removes a collection and all that is in it.

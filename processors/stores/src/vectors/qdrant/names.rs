@@ -27,6 +27,11 @@ impl Names {
         format!("{}{generation}", self.stem)
     }
 
+    /// Whether a collection is one that was made for this alias, by whichever models.
+    pub(super) fn is_of_alias(&self, collection: &str) -> bool {
+        collection.strip_prefix(&self.alias).is_some_and(|rest| rest.starts_with('-'))
+    }
+
     /// The generation of a collection; `None` where it is not by these models, or not ours at all.
     pub(super) fn generation(&self, collection: &str) -> Option<u32> {
         collection.strip_prefix(&self.stem)?.parse().ok()
@@ -58,5 +63,6 @@ mod tests {
         assert_eq!(ours.generation(&ours.collection(12)), Some(12));
         assert_eq!(ours.generation(&names("b").collection(12)), None);
         assert_eq!(ours.generation("designs"), None);
+        assert!(ours.is_of_alias(&names("b").collection(12)) && !ours.is_of_alias("designs2-b-384-lite-1280-1"));
     }
 }

@@ -28,7 +28,7 @@ pub(super) const NAMES: &str = "names";
 pub(super) const FRAME: &str = "frame";
 pub(super) const PASSAGE: &str = "passage";
 /// The kind of a point that is no unit.
-const FLOOR: &str = "floor";
+pub(super) const FLOOR: &str = "floor";
 
 /// The points that have this in a field. Said as a keyword: of a text with a blank in it the client makes a search
 /// for its words.

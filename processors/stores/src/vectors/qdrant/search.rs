@@ -16,12 +16,18 @@ use super::points::{self, IMAGE, NAMES, Read, TENANT, TEXT, WORDS};
 use super::sparse::{self, Sparse};
 use super::{collections, floors};
 use crate::vectors::lexical::{self, Term};
-use crate::vectors::rank::{self, Candidate, inverse_frequency};
+use crate::vectors::rank::{self, Candidate, Ways, inverse_frequency};
 use crate::vectors::{Hit, Query, VectorsError};
+
+/// So many times as many as are wanted are looked at of those that words find.
+const LOOSE: u64 = 4;
 
 /// A way to find something.
 enum Way {
-    /// By words or by name: no score that anybody needs.
+    /// By name: no score that anybody needs.
+    Name,
+    /// By words, as Qdrant weighs them. The last one, which may be longer, it weighs in two dimensions; so its order is
+    /// about ours, and more than are wanted are looked at.
     Words,
     /// By the text's vector; the score is the cosine.
     Text,
@@ -66,10 +72,10 @@ fn ways(collection: &str, query: &Query, terms: &[Term]) -> Vec<(Way, QueryPoint
     let key = lexical::key(query.words.as_deref().unwrap_or_default());
     if !key.is_empty() {
         let named = Filter::must([of_tenant(), points::is(NAMES, key)]);
-        add(Way::Words, candidates().filter(named));
+        add(Way::Name, candidates().filter(named));
     }
     if !terms.is_empty() {
-        let by_words = candidates().query(nearest(sparse::of_terms(terms))).using(WORDS);
+        let by_words = candidates().limit(LOOSE * most).query(nearest(sparse::of_terms(terms))).using(WORDS);
         add(Way::Words, by_words.filter(Filter::must([of_tenant()])));
     }
     let sides = [(Way::Text, TEXT, &query.text_vector), (Way::Picture, IMAGE, &query.image_vector)];
@@ -113,11 +119,13 @@ impl Found {
         let score = point.score;
         let Read::Unit(unit) = points::read(point.id, &point.payload)? else { return Ok(()) };
         let id = unit.unit_id;
-        let candidate = self.candidates.entry(id).or_insert(Candidate { point: *unit, text: None, picture: None });
+        let ways = &mut self.candidates.entry(id).or_insert(Candidate { point: *unit, ways: Ways::default() }).ways;
         match way {
-            Way::Text => candidate.text = Some(score),
-            Way::Picture => candidate.picture = Some(score),
-            Way::Words | Way::Rarity(_) => {}
+            Way::Name => ways.name = true,
+            Way::Words => ways.words = true,
+            Way::Text => ways.text = Some(score),
+            Way::Picture => ways.picture = Some(score),
+            Way::Rarity(_) => {}
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
-//! `sqlite-vec` for every connection that this process opens from now on.
+//! What every connection that this process opens from now on can do: `sqlite-vec`, and a ranking of words of our own.
 
 use std::ffi::{c_char, c_int};
 use std::sync::OnceLock;
 
+use super::worth;
 use crate::vectors::VectorsError;
 
 type Init = unsafe extern "C" fn(
@@ -15,15 +16,18 @@ type Init = unsafe extern "C" fn(
 pub(super) fn register() -> Result<(), VectorsError> {
     static REGISTERED: OnceLock<c_int> = OnceLock::new();
     let code = *REGISTERED.get_or_init(|| {
-        // SAFETY: the function has this signature in C; its crate declares it without parameters. SQLite calls it
-        // with valid ones on each new connection, and serialises the registration itself.
+        // SAFETY: the first function has this signature in C; its crate declares it without parameters. SQLite calls
+        // both with valid ones on each new connection, and serialises the registration itself.
         unsafe {
-            let init = std::mem::transmute::<*const (), Init>(sqlite_vec::sqlite3_vec_init as *const ());
-            libsqlite3_sys::sqlite3_auto_extension(Some(init))
+            let vec = std::mem::transmute::<*const (), Init>(sqlite_vec::sqlite3_vec_init as *const ());
+            match libsqlite3_sys::sqlite3_auto_extension(Some(vec)) {
+                libsqlite3_sys::SQLITE_OK => libsqlite3_sys::sqlite3_auto_extension(Some(worth::init)),
+                code => code,
+            }
         }
     });
     if code == libsqlite3_sys::SQLITE_OK {
         return Ok(());
     }
-    Err(VectorsError::Unavailable(format!("sqlite-vec cannot be registered with SQLite, which says {code}")))
+    Err(VectorsError::Unavailable(format!("SQLite cannot be extended, and says {code}")))
 }

@@ -11,6 +11,7 @@ mod search;
 mod side;
 #[cfg(test)]
 mod tests;
+mod worth;
 mod write;
 
 use std::path::Path;

@@ -7,9 +7,9 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
 
 use super::rows;
-use super::side::Side;
+use super::side::{Side, bytes_of};
 use crate::vectors::lexical::{self, Term};
-use crate::vectors::rank::{self, Candidate, FILE_WEIGHT, NAME_WEIGHT, TEXT_WEIGHT, inverse_frequency};
+use crate::vectors::rank::{self, Candidate, Ways, inverse_frequency};
 use crate::vectors::{Hit, Query};
 
 /// A word that more units have, and more than an eighth of all, is not looked for beside others.
@@ -26,16 +26,14 @@ pub(super) async fn search(pool: &SqlitePool, query: &Query) -> sqlx::Result<Vec
         Side::Pictures.nearest(pool, &query.tenant, query.image_vector.as_deref(), most),
     )
     .await?;
-    let mut cosines: BTreeMap<i64, (Option<f32>, Option<f32>)> = BTreeMap::new();
-    exact.into_iter().chain(by_words.ids).for_each(|id| _ = cosines.entry(id).or_default());
-    texts.into_iter().for_each(|(id, cosine)| cosines.entry(id).or_default().0 = Some(cosine));
-    pictures.into_iter().for_each(|(id, cosine)| cosines.entry(id).or_default().1 = Some(cosine));
-    let ids: Vec<i64> = cosines.keys().copied().collect();
+    let mut found: BTreeMap<i64, Ways> = BTreeMap::new();
+    exact.into_iter().for_each(|id| found.entry(id).or_default().name = true);
+    by_words.ids.into_iter().for_each(|id| found.entry(id).or_default().words = true);
+    texts.into_iter().for_each(|(id, cosine)| found.entry(id).or_default().text = Some(cosine));
+    pictures.into_iter().for_each(|(id, cosine)| found.entry(id).or_default().picture = Some(cosine));
+    let ids: Vec<i64> = found.keys().copied().collect();
     let points = rows::of_ids(&mut *pool.acquire().await?, &ids).await?;
-    let candidate = |(id, point)| {
-        let (text, picture) = cosines.get(&id).copied().unwrap_or_default();
-        Candidate { point, text, picture }
-    };
+    let candidate = |(id, point)| Candidate { point, ways: found.get(&id).copied().unwrap_or_default() };
     Ok(rank::hits(query, &terms, &by_words.weights, points.into_iter().map(candidate).collect()))
 }
 
@@ -66,17 +64,17 @@ async fn by_words(pool: &SqlitePool, query: &Query, terms: &[Term], most: usize)
     }
     let mut connection = pool.acquire().await?;
     let spread = spread_of(&mut connection, terms).await?;
+    let telling = spread.telling(terms);
+    let weights: Vec<f32> = telling.iter().map(|(_, weight)| *weight).collect();
     // `cross join` keeps the order: words first, and only their units.
     let sql = "
         select words.rowid
         from words cross join units on units.id = words.rowid
-        where words match ?4 and units.tenant = ?5
-        order by bm25(words, ?1, ?2, ?3) limit ?6";
+        where words match ?2 and units.tenant = ?3
+        order by worth(words, ?1) desc, units.unit_id limit ?4";
     let ids: Vec<(i64,)> = sqlx::query_as(sql)
-        .bind(NAME_WEIGHT)
-        .bind(FILE_WEIGHT)
-        .bind(TEXT_WEIGHT)
-        .bind(expression(&spread.telling(terms)))
+        .bind(bytes_of(&weights))
+        .bind(expression(telling.iter().map(|(term, _)| *term)))
         .bind(&query.tenant)
         .bind(most as i64)
         .fetch_all(&mut *connection)
@@ -107,11 +105,11 @@ impl Spread {
         self.units_with.iter().map(|&units_with| inverse_frequency(self.units as f32, units_with as f32)).collect()
     }
 
-    /// The terms without those that cost time and tell nothing, as long as others are left.
-    fn telling<'a>(&self, terms: &'a [Term]) -> Vec<&'a Term> {
+    /// The terms with their weights, without those that cost time and tell nothing, as long as others are left.
+    fn telling<'a>(&self, terms: &'a [Term]) -> Vec<(&'a Term, f32)> {
         let is_common = |units_with: u32| units_with > COMMON.max(self.units / 8);
-        let spread = || terms.iter().zip(&self.units_with);
-        let telling: Vec<&Term> = spread().filter(|(_, with)| !is_common(**with)).map(|(term, _)| term).collect();
+        let spread = || terms.iter().zip(self.weights()).zip(&self.units_with);
+        let telling: Vec<_> = spread().filter(|(_, with)| !is_common(**with)).map(|(term, _)| term).collect();
         if telling.is_empty() {
             spread().min_by_key(|(_, with)| **with).map(|(term, _)| term).into_iter().collect()
         } else {
@@ -122,9 +120,9 @@ impl Spread {
 
 /// The terms in FTS5's language. Each token is quoted, and has no quote in it: nothing that a person types is an
 /// operator.
-fn expression(terms: &[&Term]) -> String {
+fn expression<'a>(terms: impl Iterator<Item = &'a Term>) -> String {
     let quoted = |term: &Term| format!("\"{}\"{}", term.tokens.join(" "), if term.is_prefix { " *" } else { "" });
-    terms.iter().map(|term| quoted(term)).collect::<Vec<_>>().join(" OR ")
+    terms.map(quoted).collect::<Vec<_>>().join(" OR ")
 }
 
 #[cfg(test)]
@@ -133,7 +131,7 @@ mod tests {
 
     fn telling(query: &str, units: u32, units_with: &[u32]) -> String {
         let terms = lexical::terms(query);
-        expression(&Spread { units, units_with: units_with.to_vec() }.telling(&terms))
+        expression(Spread { units, units_with: units_with.to_vec() }.telling(&terms).into_iter().map(|(term, _)| term))
     }
 
     #[test]

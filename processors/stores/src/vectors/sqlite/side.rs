@@ -146,6 +146,6 @@ fn keep_nearest(near: &mut Vec<(i64, f32)>, most: usize) {
 }
 
 /// A vector's values one after the other, little-endian: as `sqlite-vec` takes it.
-fn bytes_of(values: &[f32]) -> Vec<u8> {
+pub(super) fn bytes_of(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }

@@ -1,0 +1,50 @@
+//! What records are put back from, be it a stage's input or its dead letters: the log, the schemas that the ids of its
+//! records stand for, and the catalogue, which knows the newest revision of every file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::Result;
+use frameline_runtime::Record;
+use frameline_runtime::log::Log;
+use frameline_runtime::wire::Wire;
+use frameline_schemas::{SchemaIds, schema_id};
+use frameline_stores::jobs::{Catalogue, SqliteJobs};
+use uuid::Uuid;
+
+use super::Context;
+
+/// More than these are counted and not named; what is named goes on record too, in one message.
+pub(super) const NAMED: usize = 1_000;
+/// More than these are not listed for people.
+pub(super) const LISTED: usize = 20;
+
+/// The source.
+pub(super) struct Source {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) wire: Arc<Wire>,
+    catalogue: Arc<SqliteJobs>,
+}
+
+impl Source {
+    /// That of the ports.
+    pub(super) async fn open(context: &Context) -> Result<Self> {
+        Ok(Self {
+            log: context.ports.log().await?,
+            wire: context.ports.wire()?,
+            catalogue: context.ports.jobs().await?,
+        })
+    }
+
+    /// Learns what the ids of these records stand for.
+    pub(super) async fn learn<'a>(&self, records: impl Iterator<Item = &'a Record> + Send) -> Result<&SchemaIds> {
+        self.wire.learn(records.filter_map(|record| record.value.as_deref().and_then(schema_id))).await?;
+        Ok(self.wire.ids())
+    }
+
+    /// The newest revisions of these files, as far as they are known.
+    pub(super) async fn newest(&self, files: impl Iterator<Item = Uuid>) -> Result<BTreeMap<Uuid, i64>> {
+        let files: BTreeSet<Uuid> = files.collect();
+        Ok(self.catalogue.newest_revisions(&files.into_iter().collect::<Vec<_>>()).await?)
+    }
+}
