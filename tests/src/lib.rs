@@ -9,6 +9,7 @@ pub mod http;
 pub mod kafka;
 pub mod processes;
 pub mod proxy;
+pub mod python;
 pub mod qdrant;
 pub mod secured;
 pub mod server;
