@@ -11,6 +11,7 @@ pub mod processes;
 pub mod proxy;
 pub mod python;
 pub mod qdrant;
+pub mod s3;
 pub mod secured;
 pub mod server;
 pub mod tls;
