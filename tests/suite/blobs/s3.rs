@@ -89,7 +89,7 @@ async fn a_server_that_hangs_is_unavailable_within_its_time() {
     proxy.lead_to(S3::shared().port());
     let settings = BucketSettings {
         endpoint: Some(format!("http://127.0.0.1:{}", proxy.port())),
-        timeout: Duration::from_secs(1),
+        timeout: Duration::from_secs(2),
         retries: 0,
         ..S3::shared().settings()
     };
@@ -99,7 +99,7 @@ async fn a_server_that_hangs_is_unavailable_within_its_time() {
     for text in troubles(&blobs).await {
         assert!(text.contains("no answer in time") && text.contains("blobs.timeout"), "{text}");
     }
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(28), "{:?}", began.elapsed());
     proxy.set(Weather::Fair);
     blobs.check().await.unwrap();
 }

@@ -17,24 +17,25 @@ type Seen = Arc<Mutex<Vec<(Method, String, HeaderMap)>>>;
 async fn serve(seen: Seen) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let answer = async move |request: Request| -> Response {
-        let (method, uri) = (request.method().clone(), request.uri().to_string());
-        seen.lock().unwrap().push((method.clone(), uri.clone(), request.headers().clone()));
-        axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
-        match (method, uri.contains("uploads")) {
-            (Method::HEAD, _) => axum::http::StatusCode::NOT_FOUND.into_response(),
-            (Method::POST, true) => {
-                "<InitiateMultipartUploadResult><UploadId>one</UploadId></InitiateMultipartUploadResult>"
-                    .into_response()
-            }
-            (Method::POST, false) => {
-                "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>".into_response()
-            }
-            _ => [("etag", "e")].into_response(),
-        }
-    };
+    let answer = move |request: Request| answer(request, Arc::clone(&seen));
     tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
     format!("http://{address}")
+}
+
+async fn answer(request: Request, seen: Seen) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().to_string());
+    seen.lock().unwrap().push((method.clone(), uri.clone(), request.headers().clone()));
+    axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    match (method, uri.contains("uploads")) {
+        (Method::HEAD, _) => axum::http::StatusCode::NOT_FOUND.into_response(),
+        (Method::POST, true) => {
+            "<InitiateMultipartUploadResult><UploadId>one</UploadId></InitiateMultipartUploadResult>".into_response()
+        }
+        (Method::POST, false) => {
+            "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>".into_response()
+        }
+        _ => [("etag", "e")].into_response(),
+    }
 }
 
 async fn told(encryption: Option<Encryption>) -> Vec<(Method, String, HeaderMap)> {

@@ -50,10 +50,12 @@ impl Uploads {
 
     /// Ends those below `prefix` that began so long ago, and gives their number.
     pub(super) async fn abort_older(&self, prefix: &Location, quiet_for: Duration) -> Result<usize> {
+        let prefix = format!("{prefix}/");
         let (mut aborted, mut marker) = (0, Some(Marker::default()));
         while let Some(from) = marker {
-            let page = self.page(prefix, &from).await?;
-            for upload in &page.uploads {
+            let page = self.page(&prefix, &from).await?;
+            // Looked at once more: whoever takes no notice of the prefix lists what is somebody else's.
+            for upload in page.uploads.iter().filter(|upload| upload.key.starts_with(&prefix)) {
                 let is_quiet = upload.initiated.elapsed().is_ok_and(|quiet| quiet >= quiet_for);
                 if is_quiet && self.abort(upload).await? {
                     aborted += 1;
@@ -74,9 +76,8 @@ impl Uploads {
     }
 
     /// The client for objects does not list uploads, but signs what does.
-    async fn page(&self, prefix: &Location, from: &Marker) -> Result<Page> {
-        let prefix = format!("{prefix}/");
-        let mut query = vec![("uploads", ""), ("prefix", prefix.as_str())];
+    async fn page(&self, prefix: &str, from: &Marker) -> Result<Page> {
+        let mut query = vec![("uploads", ""), ("prefix", prefix)];
         if !from.key.is_empty() {
             query.extend([("key-marker", from.key.as_str()), ("upload-id-marker", from.id.as_str())]);
         }
