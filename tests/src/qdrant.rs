@@ -10,12 +10,12 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::server::{Process, cache_folder, ready};
+use crate::python::environment;
+use crate::server::{Process, ready};
 
 /// What pip installs: the engine, and the services of its gRPC API.
 const PACKAGES: [&str; 3] = ["qdrant-client==1.20.0", "qdrant-edge-py==0.9.0", "grpcio==1.85.1"];
@@ -151,29 +151,7 @@ impl Drop for Qdrant {
 /// # Errors
 /// Where Python is missing, with what to install.
 pub fn install() -> Result<PathBuf> {
-    let cache = cache_folder()?;
-    fs::create_dir_all(&cache)?;
-    // One at a time, of all processes. An environment holds its own path, so it is made where it stays.
-    let lock = File::create(cache.join("qdrant.lock"))?;
-    flock(&lock, FlockOperation::LockExclusive)?;
-    let folder = cache.join("qdrant-edge-0.9.0");
-    let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
-    if complete.is_file() {
-        return Ok(python);
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
-        .context("Python cannot make an environment; on Debian: apt-get install python3-venv")?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--no-input"]).args(PACKAGES))
-        .context("pip could not fetch Qdrant's engine")?;
-    File::create(complete)?;
-    Ok(python)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = command.stdin(Stdio::null()).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}: {said}", output.status);
-    Ok(())
+    Ok(environment("qdrant-edge-0.9.0", &PACKAGES)?.join("python"))
 }
 
 /// Starts the program; returns when it answers.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod blobs;
 mod chain;
 mod chaos;
 mod cli;

@@ -59,7 +59,9 @@ impl Product {
     /// The binary with these arguments, and nothing of the configuration around the test.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(binary());
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"FRAMELINE")) {
+        let is_configuration =
+            |name: &OsStr| [b"FRAMELINE".as_slice(), b"AWS_"].iter().any(|of| name.as_encoded_bytes().starts_with(of));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_configuration(name)) {
             command.env_remove(name);
         }
         command.args(arguments).env("FRAMELINE_DATA", self.data()).stdin(Stdio::null());

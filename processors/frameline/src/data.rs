@@ -5,7 +5,7 @@
 //! log.db      the embedded log
 //! jobs.db     files, jobs and what is still to be sent
 //! vectors.db  the index
-//! blobs/      scenes, thumbnails, long texts
+//! blobs/      scenes, thumbnails, long texts, where no bucket has them
 //! backups/    where stages were before they were put back
 //! serving/    one lock a stage; whoever runs the stage holds it and says there who it is
 //! ```
@@ -55,13 +55,10 @@ impl DataDir {
 
     /// Makes what is missing of the folders.
     pub(crate) fn make(&self) -> Result<()> {
-        for folder in [self.blobs(), self.root.join("serving")] {
-            fs::create_dir_all(&folder).map_err(|error| {
-                let message = format!("the data directory {} cannot be used", self.root.display());
-                Refusal::new(message, "name another one with --data DIR, or in $FRAMELINE_DATA").because(error)
-            })?;
-        }
-        Ok(())
+        fs::create_dir_all(self.root.join("serving")).map_err(|error| {
+            let message = format!("the data directory {} cannot be used", self.root.display());
+            Refusal::new(message, "name another one with --data DIR, or in $FRAMELINE_DATA").because(error).into()
+        })
     }
 
     /// The directory itself, absolute.
@@ -84,7 +81,7 @@ impl DataDir {
         self.root.join("vectors.db")
     }
 
-    /// The folder of the blobs.
+    /// The folder of the blobs; made when it is first needed.
     pub(crate) fn blobs(&self) -> PathBuf {
         self.root.join("blobs")
     }

@@ -31,6 +31,16 @@ impl EndState {
         }
     }
 
+    /// The same of a product whose thumbnails are not in its data directory.
+    pub(crate) fn without_thumbnails(self) -> Self {
+        Self { thumbnails: BTreeSet::new(), ..self }
+    }
+
+    /// How many jobs there are.
+    pub(crate) fn jobs(&self) -> usize {
+        self.jobs.len()
+    }
+
     /// How many units there are.
     pub(crate) fn units(&self) -> usize {
         self.units.len()

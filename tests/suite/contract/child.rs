@@ -10,14 +10,14 @@ use tokio::process::{ChildStdout, Command};
 use super::follower::PATIENCE;
 
 /// The process; killed when it is dropped.
-pub(super) struct Child {
+pub(crate) struct Child {
     process: tokio::process::Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Child {
     /// Runs the test `child_process` of `module`, which is ignored otherwise, in this environment.
-    pub(super) fn start<'a>(module: &str, environment: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+    pub(crate) fn start<'a>(module: &str, environment: impl IntoIterator<Item = (&'a str, String)>) -> Self {
         let (_crate, module) = module.split_once("::").unwrap();
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", &format!("{module}::child_process"), "--ignored", "--nocapture"])
@@ -32,7 +32,7 @@ impl Child {
     }
 
     /// Waits until it prints a line that has this in it, and returns the line.
-    pub(super) async fn says(&mut self, text: &str) -> String {
+    pub(crate) async fn says(&mut self, text: &str) -> String {
         let wait = async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
                 if line.contains(text) {
@@ -45,23 +45,23 @@ impl Child {
     }
 
     /// Writes to its standard input.
-    pub(super) async fn hears(&mut self, text: &str) {
+    pub(crate) async fn hears(&mut self, text: &str) {
         self.process.stdin.as_mut().unwrap().write_all(text.as_bytes()).await.unwrap();
     }
 
     /// Waits for its end, which has to be good.
-    pub(super) async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) {
         let status = tokio::time::timeout(PATIENCE, self.process.wait()).await.expect("an end in time").unwrap();
         assert!(status.success(), "{status}");
     }
 
     /// Kills it, and waits until it is gone.
-    pub(super) async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.process.kill().await.unwrap();
     }
 
     /// Sends it a signal.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let id = Pid::from_raw(self.process.id().unwrap().cast_signed()).unwrap();
         kill_process(id, signal).unwrap();
     }

@@ -1,6 +1,6 @@
 //! What every log must do, whatever it is made of: one suite of checks, and an instance of it for each log.
 
-mod child;
+pub(crate) mod child;
 mod copier;
 mod follower;
 mod groups;

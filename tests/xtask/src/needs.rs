@@ -57,7 +57,7 @@ const NEEDS: [Need; 7] = [
     },
     Need {
         name: "Python 3 with venv and pip",
-        why: "Qdrant's engine is fetched by it, and runs in it",
+        why: "Qdrant's engine and SeaweedFS are fetched by it",
         packages: &["python3-venv"],
         is_met: python_makes_environments,
     },

@@ -160,7 +160,7 @@ impl fmt::Display for Answer {
             let file = one_line(&file.to_string_lossy());
             write!(formatter, "\n  {place}. {:.2}  {file}  {} `{}`", hit.score, hit.kind, one_line(&hit.frame))?;
             if let Some(thumbnail) = &hit.thumbnail {
-                write!(formatter, "\n           {}", thumbnail.display())?;
+                write!(formatter, "\n           {thumbnail}")?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! `frameline search WORDS | --image FILE`.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use frameline_embed::{ImageModel, TextModel};
@@ -33,7 +33,8 @@ pub(super) struct Row {
     pub(super) score: f32,
     pub(super) why: Vec<&'static str>,
     pub(super) page: Option<i32>,
-    pub(super) thumbnail: Option<PathBuf>,
+    /// A path, or the URL of an object.
+    pub(super) thumbnail: Option<String>,
     pub(super) snippet: String,
     pub(super) file_id: Uuid,
     pub(super) unit_id: Uuid,
@@ -94,7 +95,7 @@ fn embedded_picture(path: &Path) -> Result<Vec<f32>> {
 impl Row {
     fn of(hit: Hit, blobs: &Blobs) -> Self {
         Self {
-            thumbnail: hit.thumbnail.as_deref().and_then(|uri| blobs.local_path(uri)),
+            thumbnail: hit.thumbnail.as_deref().and_then(|uri| blobs.address(uri)),
             file: hit.file,
             frame: hit.frame,
             kind: match hit.kind {
@@ -119,7 +120,7 @@ impl fmt::Display for Row {
         }
         write!(formatter, "\n      {} `{}`, by {}", self.kind, excerpt(&self.frame, 80), self.why.join(" and "))?;
         if let Some(thumbnail) = &self.thumbnail {
-            write!(formatter, "\n      {}", thumbnail.display())?;
+            write!(formatter, "\n      {thumbnail}")?;
         }
         let snippet = excerpt(&self.snippet, SNIPPET);
         if !snippet.is_empty() {
@@ -158,7 +159,7 @@ mod tests {
             score: 0.5,
             why: vec!["lexical", "text"],
             page: Some(2),
-            thumbnail: Some(PathBuf::from("/b/t.webp")),
+            thumbnail: Some("/b/t.webp".to_owned()),
             snippet: "card number".to_owned(),
             file_id: Uuid::nil(),
             unit_id: Uuid::nil(),

@@ -70,6 +70,32 @@ pub(crate) const KEYS: &[Key] = &[
     key("schemas.username", "name", "who asks, where the registry wants to know"),
     secret("schemas.password", "with what; better in $FRAMELINE__SCHEMAS__PASSWORD, or in a file"),
     key("schemas.password_file", "file", "or the file that has it, such as a mounted secret"),
+    key(
+        "blobs.url",
+        "URL",
+        "of a bucket and what names in it begin with: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix; \
+         empty for the folder in the data directory",
+    ),
+    key("blobs.endpoint", "URL", "where the bucket's provider answers; empty for the provider's own address"),
+    key("blobs.region", "name", "of S3; empty for what the environment says, or us-east-1"),
+    key("blobs.allow_http", "true, false", "the endpoint may be asked without TLS"),
+    key(
+        "blobs.access_key_id",
+        "name",
+        "who we are: the access key of S3, the storage account of Azure, nothing for Google; where no login is set, \
+         the environment says it, or the identity of the pod or machine",
+    ),
+    secret(
+        "blobs.secret_access_key",
+        "what goes with it; for Google a service account in JSON; better in \
+         $FRAMELINE__BLOBS__SECRET_ACCESS_KEY, or in a file",
+    ),
+    key("blobs.secret_access_key_file", "file", "or the file that has it, such as a mounted secret"),
+    key("blobs.encryption", "bucket, AES256, aws:kms", "how S3 is told to encrypt; `bucket` leaves it to the bucket"),
+    key("blobs.kms_key_id", "id or ARN", "of the key for aws:kms; empty for the bucket's own"),
+    key("blobs.timeout", "duration", "how long one request may take, with all that it sends or gets"),
+    key("blobs.connect_timeout", "duration", "how long a connection may take"),
+    key("blobs.retries", "requests", "that are sent again after a short trouble, before the stage waits"),
     key("vectors.url", "URL", "Qdrant's gRPC port, http://qdrant:6334; empty for a file in the data directory"),
     secret("vectors.api_key", "what Qdrant lets us in by; better in $FRAMELINE__VECTORS__API_KEY, or in a file"),
     key("vectors.api_key_file", "file", "or the file that has it, such as a mounted secret"),

@@ -4,6 +4,7 @@
 //! where it was said: a key that does not exist (and the nearest that does), a value of the wrong kind, and in
 //! the end what contradicts itself, with both values. [`keys`] describes every key in one place.
 
+mod blobs;
 mod contradictions;
 mod kafka;
 pub(crate) mod keys;
@@ -19,6 +20,7 @@ use std::path::Path;
 use anyhow::Result;
 use toml::Value;
 
+pub(crate) use blobs::Blobs;
 pub(crate) use kafka::Kafka;
 pub(crate) use keys::Key;
 pub(crate) use layers::Source;

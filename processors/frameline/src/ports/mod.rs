@@ -39,6 +39,7 @@ pub(crate) struct Ports {
     log: OnceCell<OpenLog>,
     jobs: OnceCell<Arc<SqliteJobs>>,
     vectors: OnceCell<Arc<dyn Vectors>>,
+    blobs: OnceLock<Blobs>,
 }
 
 enum OpenLog {
@@ -58,6 +59,7 @@ impl Ports {
             log: OnceCell::new(),
             jobs: OnceCell::new(),
             vectors: OnceCell::new(),
+            blobs: OnceLock::new(),
         }
     }
 
@@ -159,7 +161,14 @@ impl Ports {
 
     /// Scenes, thumbnails and long texts.
     pub(crate) fn blobs(&self) -> Result<Blobs> {
-        Ok(Blobs::folder(&self.data.blobs())?)
+        if let Some(blobs) = self.blobs.get() {
+            return Ok(blobs.clone());
+        }
+        let blobs = match self.config.blobs.settings(&self.config.service.tenant)? {
+            Some(settings) => Blobs::bucket(&settings)?,
+            None => Blobs::folder(&self.data.blobs())?,
+        };
+        Ok(self.blobs.get_or_init(|| blobs).clone())
     }
 
     /// Discovery that keeps out of our own data.
@@ -215,6 +224,7 @@ impl Ports {
             let source = if registry.is_empty() { "this version's own files" } else { registry };
             ids::refuse_others(log.as_ref(), self.wire()?.as_ref(), source).await?;
         }
+        self.check_blobs().await?;
         if !is_complete {
             self.jobs().await?;
             self.vectors().await?;
@@ -263,6 +273,17 @@ impl Ports {
                 Err(Refusal::new(format!("the index in Qdrant at {url} cannot be used"), help).because(error).into())
             }
         }
+    }
+
+    /// A bucket that is not there, or does not let us in, is told at the start: later every stage would wait for it.
+    /// A folder is made.
+    async fn check_blobs(&self) -> Result<()> {
+        let blobs = self.blobs()?;
+        if self.config.blobs.is_embedded() {
+            return Ok(());
+        }
+        let help = "`frameline config show` explains the keys of [blobs]; `frameline doctor` asks the bucket again";
+        blobs.check().await.map_err(|error| Refusal::new("the blobs cannot be used", help).because(error).into())
     }
 
     fn stores(&self) -> Vec<PathBuf> {

@@ -60,7 +60,8 @@ impl<S: Stage> Driver<S> {
             self.partitions.finish(record.assignment, record.offset);
             touched.insert(record.assignment);
         }
-        let moved = self.partitions.all_with_ids().filter(|(id, assigned)| assigned.has_moved() || touched.contains(id));
+        let moved =
+            self.partitions.all_with_ids().filter(|(id, assigned)| assigned.has_moved() || touched.contains(id));
         let positions = moved.map(|(_, assigned)| assigned.position()).collect();
         let (outputs, counts) = gather(&mut finished);
         let commit = Arc::new(Commit { outputs, positions });

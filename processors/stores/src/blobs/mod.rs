@@ -1,15 +1,19 @@
 //! Blobs: what is too big for a record, written once under the hash that names it.
 //!
 //! A blob's uri is `blob:AREA/ab/abcdef….png`. It says nothing of where the bytes lie, so that a folder can
-//! become a bucket without a record being rewritten. A blob is staged under another name and gets its own in
-//! one step: whoever finds it finds all of it, also after a killed process. A power cut may tear the newest;
-//! writing it again notices its size and replaces it.
+//! become a bucket without a record being rewritten. Whoever finds a blob finds all of it, also after a killed
+//! process: in a [`folder`] it is staged under another name and gets its own in one step, and a [`bucket`] shows
+//! nothing of an object before it has all of it.
 
+mod bucket;
+mod folder;
 mod source;
+mod trouble;
+mod uploads;
 mod uri;
 
-use std::error::Error as _;
-use std::fs::{self, File};
+use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,11 +23,13 @@ use bytes::Bytes;
 use frameline_runtime::Failure;
 use frameline_runtime::metric::{BLOB_BYTES, BLOB_CALLS, timed};
 use metrics::counter;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use thiserror::Error;
 
+pub use bucket::{BucketSettings, BucketUrl, Encryption, Login, Provider};
+
+use bucket::Bucket;
 use source::Source;
 use uri::Uri;
 
@@ -93,20 +99,40 @@ pub struct StoredFile {
 #[derive(Debug, Clone)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
-    place: Arc<Path>,
+    place: Arc<Place>,
+}
+
+/// Where they lie.
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    Bucket(Bucket),
 }
 
 impl Blobs {
     /// Blobs in a folder, which is created where it is missing. Its file system must know hard links.
     pub fn folder(root: &Path) -> Result<Self, BlobsError> {
         let unavailable = |reason: String| BlobsError::Unavailable { place: root.display().to_string(), reason };
-        if root.to_str().is_none() {
-            return Err(unavailable("its name is not UTF-8; choose another folder".to_owned()));
+        let (store, root) = folder::open(root).map_err(unavailable)?;
+        Ok(Self { store: Arc::new(store), place: Arc::new(Place::Folder(root)) })
+    }
+
+    /// Blobs of one tenant in a bucket, which has to be there. Nothing is sent yet: [`Blobs::check`] asks it.
+    pub fn bucket(settings: &BucketSettings) -> Result<Self, BlobsError> {
+        let unavailable = |reason: String| BlobsError::Unavailable { place: settings.url.to_string(), reason };
+        let (store, bucket) = bucket::open(settings).map_err(unavailable)?;
+        Ok(Self { store, place: Arc::new(Place::Bucket(bucket)) })
+    }
+
+    /// Whether the store is there and lets us in; [`BlobsError::Unavailable`] says what to see to.
+    pub async fn check(&self) -> Result<(), BlobsError> {
+        match &*self.place {
+            Place::Folder(root) => folder::check(root).map_err(|error| self.unavailable_as(folder::advice(&error))),
+            Place::Bucket(bucket) => match self.store.get(&bucket.nothing()).await {
+                Err(error) if !trouble::is_plainly_missing(&error) => Err(self.unavailable(&error)),
+                _ => Ok(()),
+            },
         }
-        fs::create_dir_all(root).map_err(|error| unavailable(advice(&error)))?;
-        let place = fs::canonicalize(root).map_err(|error| unavailable(advice(&error)))?;
-        let store = LocalFileSystem::new_with_prefix(&place).map_err(|error| unavailable(error.to_string()))?;
-        Ok(Self { store: Arc::new(store), place: place.into() })
     }
 
     /// The uri that [`Blobs::put_once`] gives.
@@ -122,11 +148,12 @@ impl Blobs {
         match self.put(&uri, bytes.clone(), PutMode::Create).await {
             Ok(()) => {}
             Err(object_store::Error::AlreadyExists { .. }) => {
-                if self.size_at(&uri).await? != Some(size_bytes) {
-                    self.put(&uri, bytes, PutMode::Overwrite).await.map_err(|error| self.error(&uri, error))?;
+                let there = self.size_at(&uri).await?;
+                if self.place.must_be_replaced(there, size_bytes) {
+                    self.put(&uri, bytes, PutMode::Overwrite).await.map_err(|error| self.unavailable(&error))?;
                 }
             }
-            Err(error) => return Err(self.error(&uri, error)),
+            Err(error) => return Err(self.unavailable(&error)),
         }
         Ok(uri.to_string())
     }
@@ -148,7 +175,7 @@ impl Blobs {
         if self.size_at(&uri).await? != Some(size_bytes) {
             match whole {
                 Some(bytes) => {
-                    self.put(&uri, bytes, PutMode::Overwrite).await.map_err(|error| self.error(&uri, error))?;
+                    self.put(&uri, bytes, PutMode::Overwrite).await.map_err(|error| self.unavailable(&error))?;
                 }
                 None => self.upload(&uri, source, &hash).await?,
             }
@@ -159,9 +186,9 @@ impl Blobs {
     /// The bytes of a blob.
     pub async fn get(&self, uri: &str) -> Result<Bytes, BlobsError> {
         let uri = Uri::parse(uri)?;
-        let place = location(&uri);
+        let place = self.place.location(&uri);
         let read = async { self.store.get(&place).await?.bytes().await };
-        let bytes = timed(BLOB_CALLS, "get", read, outcome).await.map_err(|error| self.error(&uri, error))?;
+        let bytes = timed(BLOB_CALLS, "get", read, outcome).await.map_err(|error| self.read_error(&uri, &error))?;
         count_bytes("get", bytes.len());
         Ok(bytes)
     }
@@ -176,22 +203,35 @@ impl Blobs {
         self.size_at(&Uri::parse(uri)?).await?.ok_or_else(|| BlobsError::NotFound { uri: uri.to_owned() })
     }
 
-    /// Where a blob lies, or would lie, as a file on this machine.
+    /// Where a blob lies, or would lie, as a file on this machine. None of a bucket's does.
     pub fn local_path(&self, uri: &str) -> Option<PathBuf> {
-        Uri::parse(uri).ok().map(|uri| self.place.join(uri.path()))
+        let Place::Folder(root) = &*self.place else { return None };
+        Uri::parse(uri).ok().map(|uri| root.join(uri.path()))
     }
 
-    /// Removes what killed processes left staged, and gives the number of files. Whatever was touched within
-    /// `quiet_for` stays: another process may be writing it. Looks at every name once: meant for the start of a service.
+    /// Where a person finds a blob: the path of a file, or the URL of an object.
+    pub fn address(&self, uri: &str) -> Option<String> {
+        Uri::parse(uri).ok().map(|uri| format!("{}/{}", self.place, uri.path()))
+    }
+
+    /// Removes what killed processes left unfinished, and gives the number of blobs. Whatever was touched within
+    /// `quiet_for` stays: another process may be writing it. Looks at every name of a folder once: meant for the
+    /// start of a service.
     pub async fn sweep(&self, quiet_for: Duration) -> Result<usize, BlobsError> {
-        let place = self.place.clone();
-        let swept = tokio::task::spawn_blocking(move || sweep(&place, quiet_for)).await;
-        let unavailable = |reason: String| BlobsError::Unavailable { place: self.place.display().to_string(), reason };
-        swept.map_err(|error| unavailable(error.to_string()))?.map_err(|error| unavailable(advice(&error)))
+        match &*self.place {
+            Place::Folder(root) => {
+                let root = root.clone();
+                let swept = tokio::task::spawn_blocking(move || folder::sweep(&root, quiet_for)).await;
+                swept
+                    .map_err(|error| self.unavailable_as(error.to_string()))?
+                    .map_err(|error| self.unavailable_as(folder::advice(&error)))
+            }
+            Place::Bucket(bucket) => bucket.sweep(quiet_for).await.map_err(|error| self.unavailable(&error)),
+        }
     }
 
     async fn put(&self, uri: &Uri, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
-        let (place, size_bytes) = (location(uri), bytes.len());
+        let (place, size_bytes) = (self.place.location(uri), bytes.len());
         let write = self.store.put_opts(&place, bytes.into(), PutOptions::from(mode));
         timed(BLOB_CALLS, "put", write, outcome).await?;
         count_bytes("put", size_bytes);
@@ -200,7 +240,8 @@ impl Blobs {
 
     async fn upload(&self, uri: &Uri, mut source: Source, hash: &str) -> Result<(), BlobsError> {
         source.rewind()?;
-        let mut upload = self.store.put_multipart(&location(uri)).await.map_err(|error| self.error(uri, error))?;
+        let place = self.place.location(uri);
+        let mut upload = self.store.put_multipart(&place).await.map_err(|error| self.unavailable(&error))?;
         let copied = loop {
             let (rest, part) = match source.next_part().await {
                 Ok(next) => next,
@@ -212,7 +253,7 @@ impl Blobs {
             }
             let size_bytes = part.len();
             if let Err(error) = timed(BLOB_CALLS, "put", upload.put_part(part.into()), outcome).await {
-                break Err(self.error(uri, error));
+                break Err(self.unavailable(&error));
             }
             count_bytes("put", size_bytes);
         };
@@ -221,24 +262,62 @@ impl Blobs {
             let _ = upload.abort().await;
             return Err(error);
         }
-        upload.complete().await.map(drop).map_err(|error| self.error(uri, error))
+        upload.complete().await.map(drop).map_err(|error| self.unavailable(&error))
     }
 
     async fn size_at(&self, uri: &Uri) -> Result<Option<u64>, BlobsError> {
-        let place = location(uri);
+        let place = self.place.location(uri);
         match timed(BLOB_CALLS, "head", self.store.head(&place), outcome).await {
             Ok(found) => Ok(Some(found.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.error(uri, error)),
+            Err(error) => Err(self.unavailable(&error)),
         }
     }
 
-    fn error(&self, uri: &Uri, error: object_store::Error) -> BlobsError {
-        if matches!(error, object_store::Error::NotFound { .. }) {
+    fn read_error(&self, uri: &Uri, error: &object_store::Error) -> BlobsError {
+        if trouble::is_plainly_missing(error) {
             return BlobsError::NotFound { uri: uri.to_string() };
         }
-        let reason = io_error(&error).map_or_else(|| error.to_string(), advice);
-        BlobsError::Unavailable { place: self.place.display().to_string(), reason }
+        self.unavailable(error)
+    }
+
+    /// Writing has no other trouble: what it lacks is the place.
+    fn unavailable(&self, error: &object_store::Error) -> BlobsError {
+        self.unavailable_as(match &*self.place {
+            Place::Folder(_) => folder::reason(error),
+            Place::Bucket(_) => trouble::reason(error),
+        })
+    }
+
+    fn unavailable_as(&self, reason: String) -> BlobsError {
+        BlobsError::Unavailable { place: self.place.to_string(), reason }
+    }
+}
+
+impl Place {
+    fn location(&self, uri: &Uri) -> Location {
+        match self {
+            Place::Folder(_) => Location::from(uri.path()),
+            Place::Bucket(bucket) => bucket.location(uri),
+        }
+    }
+
+    /// Whether a blob has to be written although another writer came first. A power cut may tear a file that was
+    /// just written, which its size tells; an object is whole, or its writer came to nothing after all.
+    fn must_be_replaced(&self, there_bytes: Option<u64>, size_bytes: u64) -> bool {
+        match self {
+            Place::Folder(_) => there_bytes != Some(size_bytes),
+            Place::Bucket(_) => there_bytes.is_none(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Folder(root) => root.display().fmt(formatter),
+            Place::Bucket(bucket) => formatter.write_str(bucket.url()),
+        }
     }
 }
 
@@ -253,66 +332,6 @@ fn outcome(error: &object_store::Error) -> &'static str {
 
 fn count_bytes(operation: &'static str, bytes: usize) {
     counter!(BLOB_BYTES.name, "operation" => operation).increment(bytes as u64);
-}
-
-fn location(uri: &Uri) -> Location {
-    Location::from(uri.path())
-}
-
-fn io_error(error: &object_store::Error) -> Option<&io::Error> {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if let Some(found) = inner.downcast_ref::<io::Error>() {
-            return Some(found);
-        }
-        source = inner.source();
-    }
-    None
-}
-
-fn advice(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            format!("no space is left there; free some, and work goes on ({error})")
-        }
-        io::ErrorKind::PermissionDenied => format!("this user may not write there; give it the folder ({error})"),
-        io::ErrorKind::ReadOnlyFilesystem => format!("it is mounted read-only ({error})"),
-        _ => error.to_string(),
-    }
-}
-
-/// Staged files are named like their blob with `#` and a number behind; no uri has a `#`.
-fn sweep(root: &Path, quiet_for: Duration) -> io::Result<usize> {
-    let mut swept = 0;
-    for area in folders(root)? {
-        for shard in folders(&area)? {
-            for entry in fs::read_dir(shard)? {
-                let entry = entry?;
-                let is_staged = entry.file_name().as_encoded_bytes().contains(&b'#');
-                if is_staged && is_quiet(&entry, quiet_for) && fs::remove_file(entry.path()).is_ok() {
-                    swept += 1;
-                }
-            }
-        }
-    }
-    Ok(swept)
-}
-
-fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            folders.push(entry.path());
-        }
-    }
-    Ok(folders)
-}
-
-/// A file that vanishes meanwhile was another process's, and is done.
-fn is_quiet(entry: &fs::DirEntry, quiet_for: Duration) -> bool {
-    let touched = entry.metadata().and_then(|metadata| metadata.modified());
-    touched.is_ok_and(|touched| touched.elapsed().is_ok_and(|quiet| quiet >= quiet_for))
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use std::fs;
 use std::io::Write;
 
 use super::*;
@@ -7,6 +8,13 @@ fn blobs() -> (tempfile::TempDir, Blobs) {
     let folder = tempfile::tempdir().unwrap();
     let blobs = Blobs::folder(&folder.path().join("blobs")).unwrap();
     (folder, blobs)
+}
+
+fn root(blobs: &Blobs) -> &Path {
+    match &*blobs.place {
+        Place::Folder(root) => root,
+        Place::Bucket(bucket) => panic!("{bucket:?}"),
+    }
 }
 
 fn names_in(folder: &Path) -> Vec<String> {
@@ -32,7 +40,8 @@ async fn what_is_put_once_is_there_and_stays() {
     assert_eq!(blobs.size(&uri).await.unwrap(), 5);
     assert!(blobs.exists(&uri).await.unwrap());
     assert_eq!(fs::read(blobs.local_path(&uri).unwrap()).unwrap(), b"first");
-    assert_eq!(names_in(&blobs.place), ["abcdef.svg"]);
+    assert_eq!(names_in(root(&blobs)), ["abcdef.svg"]);
+    assert_eq!(blobs.address(&uri).unwrap(), blobs.local_path(&uri).unwrap().display().to_string());
 }
 
 #[tokio::test]
@@ -67,7 +76,7 @@ async fn many_writers_of_one_blob_leave_one_blob() {
     for writer in writers.collect::<Vec<_>>() {
         writer.await.unwrap().unwrap();
     }
-    assert_eq!(names_in(&blobs.place), ["abcdef"]);
+    assert_eq!(names_in(root(&blobs)), ["abcdef"]);
 }
 
 #[tokio::test]
@@ -84,7 +93,7 @@ async fn a_file_larger_than_a_part_is_stored_under_its_hash() {
             assert!(blobs.get(&stored.uri).await.unwrap() == bytes, "{size_bytes} bytes");
         }
     }
-    assert_eq!(names_in(&blobs.place).len(), 5);
+    assert_eq!(names_in(root(&blobs)).len(), 5);
 }
 
 #[tokio::test]
@@ -118,14 +127,14 @@ async fn a_file_that_changes_while_it_is_read_is_not_stored() {
     let uri = Uri::new("files", "abcdef", "").unwrap();
     let error = blobs.upload(&uri, source, &blake3::hash(b"those bytes").to_string()).await.unwrap_err();
     assert!(matches!(error, BlobsError::Changed { .. }), "{error}");
-    assert_eq!(names_in(&blobs.place), [""; 0]);
+    assert_eq!(names_in(root(&blobs)), [""; 0]);
 }
 
 #[tokio::test]
 async fn what_a_killed_process_left_is_swept_once_it_is_old() {
     let (_folder, blobs) = blobs();
     let uri = blobs.put_once("scenes", "abcdef", "svg", Bytes::from_static(b"whole")).await.unwrap();
-    let left = blobs.place.join("scenes/ab/abcdee.svg#1");
+    let left = root(&blobs).join("scenes/ab/abcdee.svg#1");
     fs::write(&left, b"ha").unwrap();
     assert!(!blobs.exists("blob:scenes/ab/abcdee.svg").await.unwrap());
     assert_eq!(blobs.sweep(Duration::from_secs(3600)).await.unwrap(), 0);
@@ -159,6 +168,6 @@ async fn a_full_disk_is_unavailable_and_leaves_nothing_behind() {
         assert!(error.to_string().contains("no space is left there; free some"), "{error}");
         assert!(matches!(error, BlobsError::Unavailable { .. }));
     }
-    assert_eq!(names_in(&blobs.place), [""; 0]);
+    assert_eq!(names_in(root(&blobs)), [""; 0]);
     blobs.put_once("scenes", "abcdef", "", Bytes::from_static(b"small")).await.unwrap();
 }

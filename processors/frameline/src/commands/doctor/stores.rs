@@ -7,11 +7,7 @@ use super::{Context, Finding};
 
 /// All of them.
 pub(super) async fn all(context: &Context) -> Vec<Finding> {
-    vec![
-        of("jobs", jobs(context).await),
-        of("vectors", vectors(context).await),
-        of("blobs", context.ports.blobs().map(|_| "the folder of blobs is there".to_owned())),
-    ]
+    vec![of("jobs", jobs(context).await), of("vectors", vectors(context).await), of("blobs", blobs(context).await)]
 }
 
 fn of(check: &'static str, found: Result<String>) -> Finding {
@@ -40,4 +36,14 @@ async fn vectors(context: &Context) -> Result<String> {
     let section = &context.loaded.config.vectors;
     let place = if section.is_embedded() { "embedded" } else { section.url.as_str() };
     Ok(format!("{place}: {} frames and {} passages", counts.frames, counts.passages))
+}
+
+async fn blobs(context: &Context) -> Result<String> {
+    context.ports.blobs()?.check().await?;
+    let section = &context.loaded.config.blobs;
+    Ok(if section.is_embedded() {
+        "the folder of blobs is there".to_owned()
+    } else {
+        format!("{}: the bucket lets us in", section.url)
+    })
 }

@@ -1,0 +1,153 @@
+//! What goes wrong with a bucket, told so that whoever reads it knows what to change.
+
+use std::error::Error;
+
+use object_store::client::{HttpError, HttpErrorKind};
+
+/// How a provider's client begins to tell an answer that is no good one.
+const ANSWERED: &str = "Server returned non-2xx status code: ";
+/// Answers that say that all of the bucket is missing, rather than one object.
+const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
+/// Answers that say that the bucket is somewhere else.
+const ELSEWHERE: [&str; 3] =
+    ["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"];
+/// Where a machine of a provider is told who it is.
+const MACHINE: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+/// Characters of a provider's own words, at most.
+const WORDS: usize = 300;
+
+/// Whether an object is missing, and not the bucket.
+pub(super) fn is_plainly_missing(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::NotFound { .. }) && !NO_BUCKET.contains(&Told::of(error).code.as_str())
+}
+
+/// What happened, and what to do. No secret is in it: requests are signed in their headers.
+pub(super) fn reason(error: &object_store::Error) -> String {
+    let told = Told::of(error);
+    let words = &told.words;
+    if NO_BUCKET.contains(&told.code.as_str()) {
+        return format!("there is no such bucket: make it, or see blobs.url ({words})");
+    }
+    if told.is_about_machine {
+        return format!(
+            "nothing says who we are: set blobs.access_key_id and blobs.secret_access_key_file, or what the provider's \
+             own tools read from the environment ({words})"
+        );
+    }
+    if told.is_elsewhere() {
+        return format!("it is in another region: see blobs.region ({words})");
+    }
+    match (told.status, told.kind) {
+        (Some(401 | 403), _) => format!(
+            "it does not let us in: see blobs.access_key_id and blobs.secret_access_key_file, and what they may do \
+             there ({words})"
+        ),
+        (_, Some(HttpErrorKind::Timeout)) => {
+            format!("it gives no answer in time: see blobs.endpoint, blobs.connect_timeout and blobs.timeout ({words})")
+        }
+        (_, Some(HttpErrorKind::Connect)) => format!("it cannot be reached: see blobs.endpoint ({words})"),
+        _ => words.clone(),
+    }
+}
+
+/// What an error says, with all that it came from.
+struct Told {
+    /// How the request failed, where there was no answer.
+    kind: Option<HttpErrorKind>,
+    /// Of the answer.
+    status: Option<u16>,
+    /// The provider's name of the trouble.
+    code: String,
+    /// In short.
+    words: String,
+    /// Whether the machine was asked who we are.
+    is_about_machine: bool,
+}
+
+impl Told {
+    fn of(error: &object_store::Error) -> Self {
+        let (mut kind, mut innermost): (_, &dyn Error) = (None, error);
+        let mut is_about_machine = false;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+            kind = innermost.downcast_ref::<HttpError>().map(HttpError::kind).or(kind);
+            let text = innermost.to_string();
+            is_about_machine |= MACHINE.iter().any(|machine| text.contains(machine));
+        }
+        let text = innermost.to_string();
+        let answer = text.strip_prefix(ANSWERED).unwrap_or_default();
+        let status = answer.get(..3).and_then(|status| status.parse().ok());
+        let code = element(answer, "Code").unwrap_or_default().to_owned();
+        let words = match element(answer, "Message") {
+            Some(message) => format!("{code}: {message}"),
+            None if status.is_some() => answer.to_owned(),
+            None => text,
+        };
+        let words = words.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(WORDS).collect();
+        Self { kind, status, code, words, is_about_machine }
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        ELSEWHERE.contains(&self.code.as_str())
+            || matches!(self.status, Some(300..=399))
+            || self.words.starts_with("Received redirect without LOCATION")
+    }
+}
+
+/// What stands in the first element of this name. Only for people: nothing is decided by what is inside but codes.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, behind) = text.split_once(&format!("<{name}>"))?;
+    behind.split_once("</").map(|(inside, _)| inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Inner(String);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("performing GET {0}")]
+    struct Outer(String, #[source] Inner);
+
+    fn error(url: &str, inner: &str) -> object_store::Error {
+        object_store::Error::Generic { store: "S3", source: Box::new(Outer(url.to_owned(), Inner(inner.to_owned()))) }
+    }
+
+    #[test]
+    fn each_trouble_names_the_key_to_look_at() {
+        let xml = |status: &str, code: &str| {
+            format!("{ANSWERED}{status}: <?xml?>\n<Error><Code>{code}</Code><Message>words</Message></Error>")
+        };
+        for (inner, words) in [
+            (xml("404 Not Found", "NoSuchBucket"), ["blobs.url", "NoSuchBucket: words"]),
+            (xml("404 Not Found", "ContainerNotFound"), ["blobs.url", "ContainerNotFound"]),
+            (xml("403 Forbidden", "SignatureDoesNotMatch"), ["blobs.secret_access_key_file", "SignatureDoesNotMatch"]),
+            (xml("403 Forbidden", "AccessDenied"), ["what they may do", "AccessDenied"]),
+            (xml("400 Bad Request", "AuthorizationHeaderMalformed"), ["blobs.region", "words"]),
+            (xml("301 Moved Permanently", "PermanentRedirect"), ["blobs.region", "words"]),
+            (format!("{ANSWERED}503 Service Unavailable: "), ["503", "Service Unavailable"]),
+        ] {
+            let told = reason(&error("http://127.0.0.1/b/k", &inner));
+            assert!(words.iter().all(|word| told.contains(word)) && !told.contains("<Code>"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_machine_that_has_no_role_is_told_as_a_missing_login() {
+        let told = reason(&error("http://169.254.169.254/latest/api/token", "timed out"));
+        assert!(told.contains("blobs.access_key_id") && told.contains("the environment"), "{told}");
+    }
+
+    #[test]
+    fn an_object_is_missing_only_where_its_bucket_is_there() {
+        let missing = |code: &str| object_store::Error::NotFound {
+            path: "k".to_owned(),
+            source: Box::new(Inner(format!("{ANSWERED}404 Not Found: <Error><Code>{code}</Code></Error>"))),
+        };
+        assert!(is_plainly_missing(&missing("NoSuchKey")) && is_plainly_missing(&missing("BlobNotFound")));
+        assert!(!is_plainly_missing(&missing("NoSuchBucket")) && !is_plainly_missing(&missing("ContainerNotFound")));
+    }
+}
