@@ -12,6 +12,7 @@ mod config;
 mod data;
 mod error;
 mod http;
+mod memory;
 mod output;
 mod ports;
 mod progress;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
 /// The product with something changed, which no configuration, environment or command line of it can.
 pub fn main_with(tampering: Tampering) -> ExitCode {
     without_backtraces();
+    memory::share_arenas();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return error::exit_usage(&error),
