@@ -50,11 +50,11 @@ pub(crate) fn run(minutes: usize) -> anyhow::Result<Vec<(Contest, Scores)>> {
         let sights = watching.join().map_err(|_| anyhow::anyhow!("the watcher panicked"))?;
         fed.and(sights)
     })?;
-    let changed = load.changed();
+    let (changed, fed_for) = (load.changed(), begun.elapsed());
     watch.until_idle(PATIENCE)?;
     watch.nothing_failed(load.files() + changed)?;
     service.stop()?;
-    contests(&sights, changed as f64 / begun.elapsed().as_secs_f64(), capacity / 2.0)
+    contests(&sights, changed as f64 / fed_for.as_secs_f64(), capacity / 2.0)
 }
 
 /// Memory of the last part of the time against the first, and the load against what was meant.

@@ -7,7 +7,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -87,11 +87,11 @@ impl Launch {
         unsafe { command.pre_exec(become_a_child_that_obeys_permissions) };
         let mut child = command.spawn().with_context(|| format!("{command:?} cannot be started"))?;
         let told = Arc::new(Told::default());
-        if let Some(output) = child.stdout.take() {
+        let listening = child.stdout.take().map(|output| {
             let told = Arc::clone(&told);
-            thread::spawn(move || told.read(output));
-        }
-        Ok(Process { child, told })
+            thread::spawn(move || told.read(output))
+        });
+        Ok(Process { child, told, listening })
     }
 
     fn stage(&self, name: Name) -> Result<Process> {
@@ -113,6 +113,8 @@ fn become_a_child_that_obeys_permissions() -> std::io::Result<()> {
 pub(crate) struct Process {
     child: Child,
     told: Arc<Told>,
+    /// Ends with what it tells.
+    listening: Option<JoinHandle<()>>,
 }
 
 /// What it told of itself.
@@ -184,7 +186,9 @@ impl Process {
             thread::sleep(LOOK_AGAIN);
         };
         // What it wrote last may still be on its way through the pipe.
-        thread::sleep(LOOK_AGAIN);
+        if let Some(listening) = self.listening.take() {
+            listening.join().map_err(|_| anyhow::anyhow!("the thread that listens panicked"))?;
+        }
         let unfinished = self.told.0.lock().unwrap_or_else(PoisonError::into_inner).1;
         Ok(Stopped { status, unfinished, took: begun.elapsed() })
     }

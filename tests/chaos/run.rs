@@ -40,6 +40,7 @@ pub(crate) struct Order {
 /// The line for scripts.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
+    /// Those that came; a full disk does not where nobody may make a small one.
     faults: usize,
     lost: usize,
     duplicates: usize,
@@ -56,7 +57,8 @@ pub(crate) fn run(order: &Order) -> Result<Report> {
     };
     let folder = tempfile::Builder::new().prefix("frameline-chaos-").tempdir()?;
     let calm = calm(&folder, &schedule).context("the undisturbed run")?;
-    let (storm, findings) = storm(&folder, order, &schedule).context("the run under faults")?;
+    let Storm { state: storm, findings, left_out } =
+        storm(&folder, order, &schedule).context("the run under faults")?;
     let verdict = verdict::compare(&calm, &storm);
     for line in findings.iter().chain(&verdict.differences) {
         eprintln!("  {line}");
@@ -66,7 +68,7 @@ pub(crate) fn run(order: &Order) -> Result<Report> {
         eprintln!("kept: {}", folder.keep().display());
     }
     let Verdict { lost, duplicates, reordered, .. } = verdict;
-    Ok(Report { faults: schedule.faults(), lost, duplicates, reordered, seed: order.seed, ok: is_good })
+    Ok(Report { faults: schedule.faults() - left_out, lost, duplicates, reordered, seed: order.seed, ok: is_good })
 }
 
 /// Where the files of both runs are: the same paths give the same ids.
@@ -125,10 +127,19 @@ fn calm(folder: &TempDir, schedule: &Schedule) -> Result<EndState> {
     Ok(state)
 }
 
-fn storm(folder: &TempDir, order: &Order, schedule: &Schedule) -> Result<(EndState, Vec<String>)> {
+/// What a run under faults left.
+struct Storm {
+    state: EndState,
+    findings: Vec<String>,
+    /// Faults that could not be made.
+    left_out: usize,
+}
+
+fn storm(folder: &TempDir, order: &Order, schedule: &Schedule) -> Result<Storm> {
     let mut world = World::new(&folder.path().join("storm"), order.log, true, order.broken)?;
-    if world.disk.is_none() {
-        eprintln!("skipped: a full disk: this user may not mount a file system to fill");
+    let left_out = if world.disk.is_none() { schedule.full_disks() } else { 0 };
+    if left_out > 0 {
+        eprintln!("skipped: a full disk, {left_out} times: this user may not mount a file system to fill");
     }
     let begun = Instant::now();
     let missing = world.fleet.recover(RECOVERY)?;
@@ -169,7 +180,7 @@ fn storm(folder: &TempDir, order: &Order, schedule: &Schedule) -> Result<(EndSta
         begun.elapsed(),
         world.fleet.fallen()
     );
-    Ok((state, world.findings))
+    Ok(Storm { state, findings: world.findings, left_out })
 }
 
 fn recover(world: &mut World) -> Result<bool> {

@@ -185,6 +185,12 @@ impl Schedule {
         Self { steps: (0..faults).map(step).collect() }
     }
 
+    /// How many of the faults are full disks.
+    pub(crate) fn full_disks(&self) -> usize {
+        let faults = self.steps.iter().flat_map(|step| &step.faults);
+        faults.filter(|fault| matches!(fault, Fault::FullDisk { .. })).count()
+    }
+
     /// How many faults there are.
     pub(crate) fn faults(&self) -> usize {
         self.steps.iter().map(|step| step.faults.len()).sum()

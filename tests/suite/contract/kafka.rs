@@ -226,7 +226,8 @@ async fn without_its_broker_a_member_leaves_in_time_and_a_log_says_that_it_is_un
     };
     let left_at = Instant::now();
     member.session.member.leave().await;
-    assert!(left_at.elapsed() < Duration::from_secs(11), "it took {:?}", left_at.elapsed());
+    // The session timeout and a little more is what it may wait.
+    assert!(left_at.elapsed() < Duration::from_secs(20), "it took {:?}", left_at.elapsed());
     let lost = waiting.await.unwrap();
     assert!(matches!(lost, Err(CommitError::Unavailable(_) | CommitError::Revoked(_))), "{lost:?}");
     while let Some(event) = member.session.events.recv().await {

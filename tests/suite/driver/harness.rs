@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use frameline_runtime::driver::{Plan, StageError, State, Status, run};
 use frameline_runtime::log::{Log, NewTopic};
 use frameline_runtime::{Failure, Headers, Outcome, Output, Raw, Reason, Record, Stage, StageSettings, TopicPartition};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ impl World {
     /// Creates the topics under names of their own.
     pub(super) async fn new(log: Arc<dyn Log>, partitions: i32) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        metrics();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let stage = leak(format!("stage-{}-{number}", std::process::id()));
         let world =
@@ -111,10 +113,27 @@ impl World {
         lag.iter().map(|partition| partition.committed).collect()
     }
 
+    /// The sum over the samples of the stage's metric that have these labels.
+    pub(super) fn metered(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let of_stage = ("stage", self.stage);
+        let labels = labels.iter().chain([&of_stage]);
+        let wanted: Vec<String> = labels.map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let text = metrics().render();
+        let of_name = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{')));
+        let samples = of_name.filter(|line| wanted.iter().all(|label| line.contains(label)));
+        samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    }
+
     /// Waits until the group has come past everything.
     pub(super) async fn wait_for_no_lag(&self) {
         wait_until("the lag is zero", async || self.lag().await == 0).await;
     }
+}
+
+/// What all stages of this process count.
+fn metrics() -> &'static PrometheusHandle {
+    static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+    METRICS.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap())
 }
 
 fn leak(text: String) -> &'static str {

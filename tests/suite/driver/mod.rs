@@ -1,6 +1,7 @@
 //! The driver's promises, on both logs: the same checks run on the embedded log and on Apache Kafka.
 
 mod harness;
+mod meters;
 mod promises;
 mod replicas;
 mod sharing;
@@ -59,6 +60,7 @@ on_both_logs! {
     promises::every_hop_carries_trace_origin_and_job,
     promises::intake_stops_when_enough_is_in_hand,
     promises::batches_fill_up_to_their_size,
+    meters::every_meter_counts_what_it_is_for,
     signs::every_try_is_a_span_and_batches_only_link_to_them,
     signs::a_stage_is_ready_once_it_is_warm_and_in_its_group_also_without_partitions,
     signs::the_oldest_record_in_hand_ages_until_it_is_committed,

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -102,6 +102,8 @@ pub(super) async fn too_many_dead_letters_in_a_row_stop_the_intake(log: Arc<dyn 
     let halting = StageSettings { halt_after: 5, batch_records: 1, concurrency: 1, ..settings() };
     let running = Running::start(&world, Obedient::new(&world), halting, "one");
     wait_until("it halts", async || matches!(running.state(), State::Halted(_))).await;
+    running.status.publish();
+    assert_eq!(world.metered("frameline_halted", &[]), 1.0);
     wait_until("what failed is committed", async || world.committed().await == [Some(5)]).await;
     running.stop().await.unwrap();
     assert_eq!(world.dead_letters().await.len(), 5, "the others stay on the topic");
@@ -250,8 +252,14 @@ pub(super) async fn intake_stops_when_enough_is_in_hand(log: Arc<dyn Log>) {
     let bounded = StageSettings { in_flight_records: 100, ..settings() };
     let running = Running::start(&world, Arc::clone(&stage), bounded, "one");
     wait_until("it is saturated", async || running.status.snapshot().in_flight >= 100).await;
-    // What the adapters may have on its way when intake is paused is bounded too, and far from everything.
-    assert!(running.status.snapshot().in_flight < 4_500);
+    // What the adapters may have on its way when intake is paused is bounded too, and far from everything: it stays so
+    // for as long as a driver that goes on taking would need for all of it, many times over.
+    let until = Instant::now() + Duration::from_secs(3);
+    wait_until("it has held back for a while", async || {
+        assert!(running.status.snapshot().in_flight < 4_500);
+        Instant::now() > until
+    })
+    .await;
     stage.open_gate();
     world.wait_for_no_lag().await;
     running.stop().await.unwrap();

@@ -145,6 +145,8 @@ async fn what_is_not_finished_in_time_is_given_up_and_never_committed_late(log: 
     let moved = quick.started.lock().unwrap().len();
     assert!((1..8).contains(&moved), "{moved} of the records are another's now");
 
+    let given_up = world.metered("frameline_rebalance_given_up_total", &[]);
+    assert!(given_up >= 1.0, "{given_up} records were given up");
     slow.open_gate();
     world.wait_for_no_lag().await;
     first.stop().await.unwrap();

@@ -1,6 +1,7 @@
 //! What a stage shows of itself: spans, heartbeats, readiness.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,9 @@ use tokio::sync::Notify;
 use super::harness::{Obedient, Running, World, one_by_one, settings, wait_until};
 
 /// A loop goes round once a second; this is longer than that takes on a busy machine.
-const STILL: Duration = Duration::from_secs(4);
+const STILL: Duration = Duration::from_secs(8);
+/// A member that does not wait for warmth is in its group sooner, and at work.
+const COLD_FOR: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 struct Kept(Mutex<Vec<Span>>);
@@ -108,7 +111,9 @@ pub(super) async fn every_try_is_a_span_and_batches_only_link_to_them(log: Arc<d
 /// Warms up until it is let go.
 struct Cold {
     world: World,
+    warming: Notify,
     warm: Notify,
+    is_warm: AtomicBool,
 }
 
 #[async_trait]
@@ -124,21 +129,35 @@ impl Stage for Cold {
     }
 
     async fn warm(&self) -> anyhow::Result<()> {
+        self.warming.notify_one();
         self.warm.notified().await;
+        self.is_warm.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     async fn process(&self, batch: Vec<Raw>) -> Vec<Outcome> {
+        assert!(self.is_warm.load(Ordering::Relaxed), "work before it is warm");
         batch.iter().map(|_| Outcome::Emit(Vec::new())).collect()
     }
 }
 
 pub(super) async fn a_stage_is_ready_once_it_is_warm_and_in_its_group_also_without_partitions(log: Arc<dyn Log>) {
     let world = World::new(log, 1).await;
-    let cold = Arc::new(Cold { world: world.clone(), warm: Notify::new() });
-    let first = Running::start(&world, Arc::clone(&cold), settings(), "one");
+    let cold = Arc::new(Cold {
+        world: world.clone(),
+        warming: Notify::new(),
+        warm: Notify::new(),
+        is_warm: AtomicBool::new(false),
+    });
     world.feed([("key".to_owned(), "ok".to_owned())]).await;
-    assert!(!first.status.snapshot().ready, "it is cold");
+    let first = Running::start(&world, Arc::clone(&cold), settings(), "one");
+    cold.warming.notified().await;
+    let until = Instant::now() + COLD_FOR;
+    wait_until("it has been cold for a while", async || {
+        assert!(!first.status.snapshot().ready, "it is cold");
+        Instant::now() > until
+    })
+    .await;
     assert_eq!(world.committed().await, [None]);
     cold.warm.notify_one();
     wait_until("it is ready", async || first.status.snapshot().ready).await;

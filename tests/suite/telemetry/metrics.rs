@@ -66,6 +66,7 @@ fn check_counts(families: &BTreeMap<String, Family>) {
     let by_origin: BTreeMap<_, _> = counted.map(|sample| (sample.labels["origin"].as_str(), sample.value)).collect();
     assert_eq!(by_origin, BTreeMap::from([("backfill", 0.0), ("live", 2.0), ("replay", 0.0)]));
     assert_eq!(total("frameline_ready", "stage", "index"), 1.0);
+    assert!(families["frameline_limiter_limit"].samples.iter().all(|sample| sample.value >= 1.0));
     for name in ["frameline_paused", "frameline_halted"] {
         assert!(families[name].samples.iter().all(|sample| sample.value == 0.0), "{name}");
     }

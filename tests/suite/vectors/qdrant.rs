@@ -123,11 +123,11 @@ async fn a_server_that_does_not_answer_in_time_is_unavailable() {
         .await
         .unwrap();
     let vectors = QdrantVectors::open(&settings, models()).await.unwrap();
-    server.set_faults(Some(&json!({ "delay_ms": 1_500, "calls": ["UpdateBatch"] })));
+    server.set_faults(Some(&json!({ "delay_ms": 20_000, "calls": ["UpdateBatch"] })));
     let began = std::time::Instant::now();
     let text = unavailable(vectors.upsert(&[frame("a.svg", 0, "Cart", "")]).await);
     assert!(text.contains("no answer within 300ms") || text.contains("Timeout expired"), "{text}");
-    assert!(began.elapsed() < Duration::from_millis(1_400), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

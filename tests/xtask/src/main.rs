@@ -18,12 +18,13 @@ usage: cargo xtask COMMAND
 
   test [FILTER]       run all tests, or those whose name contains FILTER; installs what they need when it is
                       root on Debian, else says what is missing and exits 2
-  bench NAME [--json] [--rounds N]
+  bench NAME [--json] [--rounds N] [--minutes N]
                       run a benchmark: chain, embed, hop, keys, limiter, passthrough, rebalance, scale, search,
-                      streams; --json ends with one line for scripts
-  chaos --log sqlite|kafka --faults N --seed S [--json]
+                      soak (in minutes), streams; --json ends with one line for scripts
+  chaos --log sqlite|kafka --faults N --seed S [--json] [--keep] [--breach PROMISE]
                       run the whole chain under faults, the same ones for the same seed, and compare what it leaves
-                      with an undisturbed run; --json ends with one line for scripts
+                      with an undisturbed run; --json ends with one line for scripts, --keep leaves the folder of the
+                      run, --breach breaks a promise on purpose, to see that it is noticed
   help                this text";
 
 /// Why a command came to nothing.

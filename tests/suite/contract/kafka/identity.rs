@@ -5,6 +5,9 @@ use rustix::process::Signal;
 use super::processes::start;
 use super::*;
 
+/// Without a wait for the session timeout, which is more than twice as long.
+const AT_ONCE: Duration = Duration::from_secs(20);
+
 async fn cluster(group_protocol: GroupProtocol, identity: Identity) -> Cluster {
     Cluster { identity, ..Cluster::shared(group_protocol).await }
 }
@@ -37,7 +40,7 @@ async fn comes_back(group_protocol: GroupProtocol) {
     let begun = Instant::now();
     let mut again = Follower::join(&cluster.log().await, cluster.patient(&group, "one", &topic)).await;
     again.until("what it had", |again| !again.held.is_empty()).await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < AT_ONCE, "it took {:?}", begun.elapsed());
     assert_eq!(again.held, had_one);
     assert!(noticed_nothing(&mut two, &had_two), "{two:?}");
 }
@@ -73,7 +76,7 @@ async fn killed_and_back(group_protocol: GroupProtocol, identity: Identity) -> (
 async fn one_that_is_killed_and_comes_back_is_not_noticed_under_the_classic_protocol() {
     for identity in [Identity::Static, Identity::StaticLeaving] {
         let (took, unnoticed) = killed_and_back(GroupProtocol::Classic, identity).await;
-        assert!(unnoticed && took < Duration::from_secs(5), "it took {took:?}; unnoticed: {unnoticed}");
+        assert!(unnoticed && took < AT_ONCE, "it took {took:?}; unnoticed: {unnoticed}");
     }
 }
 
