@@ -126,9 +126,18 @@ impl Window {
         span.div_ceil(8) < INTAKE_LIMIT_BYTES || runs.saturating_mul(varint_length(span as u64)) < INTAKE_LIMIT_BYTES
     }
 
-    /// The map of what is finished above the position; empty when nothing is.
+    /// The map of what is finished above the position; empty when nothing is. What was still under way when the intake
+    /// was stopped may be more than fits: then the map ends earlier, and what is left out is done again after a restart.
     pub fn metadata(&self) -> String {
-        encode(&self.finished_above())
+        let mut runs = self.finished_above();
+        loop {
+            let map = encode(&runs);
+            if map.len() <= METADATA_LIMIT_BYTES {
+                return map;
+            }
+            // Runs come in pairs; a quarter less at a time.
+            runs.truncate(runs.len() / 8 * 6);
+        }
     }
 
     fn index_of(&self, offset: i64) -> Option<usize> {

@@ -13,6 +13,7 @@ use super::status::State;
 use super::task::{AssignmentId, Ending, Finished, Task};
 use super::{Driver, StageError};
 use crate::log::{Commit, CommitError};
+use crate::record::Position;
 use crate::stage::{Failure, Stage};
 
 /// So many records are not worth waiting for more.
@@ -23,6 +24,7 @@ const REST: u32 = 3;
 /// A commit that is under way. One at a time: the next may already be filling up.
 pub(super) struct Committing {
     finished: Vec<Finished>,
+    bytes: usize,
     /// How many of the commit's outputs each of `finished` has.
     counts: Vec<usize>,
     commit: Arc<Commit>,
@@ -33,6 +35,10 @@ pub(super) struct Committing {
 impl Committing {
     pub(super) fn records(&self) -> usize {
         self.finished.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -47,14 +53,23 @@ pub(super) async fn wait(committing: &mut Option<Committing>) -> Result<Result<(
 impl<S: Stage> Driver<S> {
     /// Starts a commit if one is due at `now`; otherwise says when one will be.
     pub(super) fn start_commit(&mut self, now: Instant) -> Option<Instant> {
-        if self.committing.is_some() || (self.outbox.is_empty() && !self.partitions.all().any(Assigned::has_moved)) {
+        if self.committing.is_some() {
+            return None;
+        }
+        if self.outbox.is_empty() && !self.partitions.all().any(Assigned::has_moved) {
+            // Nothing waits for a commit that failed.
+            self.commit_failures = 0;
             return None;
         }
         let due = self.commit_due(now);
         if due > now {
             return Some(due);
         }
+        let bytes = self.outbox.bytes();
         let mut finished = self.outbox.take();
+        // What is another's by now, and came back from a commit that failed, is not ours to write: no position of ours
+        // would vouch for it.
+        finished.retain(|record| self.partitions.get(record.assignment).is_some());
         let mut touched = BTreeSet::new();
         for record in &finished {
             self.partitions.finish(record.assignment, record.offset);
@@ -62,12 +77,15 @@ impl<S: Stage> Driver<S> {
         }
         let moved =
             self.partitions.all_with_ids().filter(|(id, assigned)| assigned.has_moved() || touched.contains(id));
-        let positions = moved.map(|(_, assigned)| assigned.position()).collect();
+        let positions: Vec<Position> = moved.map(|(_, assigned)| assigned.position()).collect();
+        if positions.is_empty() {
+            return None;
+        }
         let (outputs, counts) = gather(&mut finished);
         let commit = Arc::new(Commit { outputs, positions });
         let (member, handed) = (Arc::clone(&self.member), Arc::clone(&commit));
         let result = tokio::spawn(async move { member.commit(handed).await });
-        self.committing = Some(Committing { finished, counts, commit, result, started: now });
+        self.committing = Some(Committing { finished, bytes, counts, commit, result, started: now });
         None
     }
 

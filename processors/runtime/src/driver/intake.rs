@@ -39,13 +39,24 @@ impl<S: Stage> Driver<S> {
         }
     }
 
+    /// The position goes there once all before it is finished. On the way out nothing is taken in any more, so what lies
+    /// before this end may have been dropped, and the end says nothing.
+    pub(super) fn take_end(&mut self, partition: &TopicPartition, offset: i64, now: Instant) {
+        if self.draining_until.is_some() {
+            return;
+        }
+        self.note_sign(partition, now, Stillness::rests);
+        self.partitions.reach_end(partition, offset);
+        self.at_end = true;
+    }
+
     /// Pauses the intake when enough is in hand, and takes it up again when half of that is through.
     pub(super) fn control_intake(&mut self, now: Instant) {
         if self.draining_until.is_some() || self.breaker.tripped() {
             return;
         }
         let settings = &self.plan.settings;
-        let (records, bytes) = (self.in_hand(), self.taken_bytes + self.outbox.bytes());
+        let (records, bytes) = (self.in_hand(), self.taken_bytes + self.through_bytes());
         if !self.saturated && (records >= settings.in_flight_records || bytes >= settings.in_flight_bytes) {
             self.saturated = true;
             self.pause_all(now);
@@ -76,6 +87,8 @@ impl<S: Stage> Driver<S> {
     pub(super) fn drain(&mut self, now: Instant) {
         self.status.enter(State::Draining);
         self.draining_until = Some(now + self.plan.drain_deadline);
+        // Whatever went wrong before: there is no time to wait for.
+        self.next_commit_at = now;
         self.pause_all(now);
         self.forget_queued(|_, _| false);
     }

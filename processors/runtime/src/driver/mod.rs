@@ -40,7 +40,6 @@ use self::meters::Meters;
 use self::outbox::Outbox;
 use self::partitions::Partitions;
 pub use self::status::{Snapshot, State, Status};
-use self::stillness::Stillness;
 use self::task::{BatchResult, Task};
 use crate::batch::{BatchRule, Decision};
 use crate::breach::Breach;
@@ -288,11 +287,7 @@ impl<S: Stage> Driver<S> {
     fn take_event(&mut self, event: Event, now: Instant) -> Result<(), StageError> {
         match event {
             Event::Records { partition, records } => self.take_records(&partition, records, now),
-            Event::EndOfPartition { partition, offset } => {
-                self.note_sign(&partition, now, Stillness::rests);
-                self.partitions.reach_end(&partition, offset);
-                self.at_end = true;
-            }
+            Event::EndOfPartition { partition, offset } => self.take_end(&partition, offset, now),
             Event::Assigned(positions) => {
                 self.meters.assigned();
                 self.begin_rebalance(now);
@@ -348,6 +343,11 @@ impl<S: Stage> Driver<S> {
         self.lanes.queued() + self.working_records + self.outbox.len() + committing
     }
 
+    /// Bytes of what is through and not committed.
+    fn through_bytes(&self) -> usize {
+        self.outbox.bytes() + self.committing.as_ref().map_or(0, Committing::bytes)
+    }
+
     fn start_batches(&mut self, now: Instant) -> Option<Instant> {
         while self.may_start(now) {
             match self.rule.decide(self.lanes.ready(), now) {
@@ -395,6 +395,9 @@ impl<S: Stage> Driver<S> {
             && !self.breaker.tripped()
             && pause_is_over
             && self.working.len() < self.plan.settings.concurrency
-            && self.outbox.bytes() < self.plan.settings.in_flight_bytes
+            && self.through_bytes() < self.plan.settings.in_flight_bytes
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,8 +120,10 @@ impl Partitions {
         }
     }
 
+    /// It was read to its end. Of one that is leaving, records before that may have been dropped.
     pub(super) fn reach_end(&mut self, partition: &TopicPartition, offset: i64) {
-        if let Some(assigned) = self.id(partition).and_then(|id| self.by_id.get_mut(&id)) {
+        let staying = self.id(partition).and_then(|id| self.by_id.get_mut(&id)).filter(|assigned| !assigned.leaving);
+        if let Some(assigned) = staying {
             assigned.window.reach_end(offset);
         }
     }

@@ -26,6 +26,8 @@ impl<S: Stage> Driver<S> {
             }
         }
         self.begin_rebalance(now);
+        // Whatever went wrong before: there is no time to wait for.
+        self.next_commit_at = now;
         self.revocations.push((revocation, now));
         self.forget_queued(|partitions, task| partitions.is_staying(task.assignment));
     }

@@ -79,8 +79,10 @@ impl<S: Stage> Driver<S> {
     }
 
     /// The dependency is down: the stage waits. A probe came back well: it goes on.
-    fn settle_pause(&mut self, unavailable: Option<String>, now: Instant) {
+    pub(super) fn settle_pause(&mut self, unavailable: Option<String>, now: Instant) {
         match (unavailable, &mut self.pause) {
+            // One outage is one failure, however many batches it met; until the next look.
+            (Some(_), Some(pause)) if !pause.probing => {}
             (Some(reason), pause) => {
                 let failures = pause.as_ref().map_or(0, |pause| pause.failures) + 1;
                 let until = now + self.backoff.delay(failures, fastrand::f64());
@@ -100,7 +102,7 @@ impl<S: Stage> Driver<S> {
             let Settled { task, result, subject, hop } = record;
             match result {
                 Ok(made) => self.through(task, made, subject, now),
-                Err(failure) if self.is_given_up(&task, &failure) => {
+                Err(failure) if self.is_given_up(&task, &failure, worked) => {
                     self.give_up(task, &failure, subject, hop.as_deref(), now)
                 }
                 Err(failure) => {
@@ -108,7 +110,7 @@ impl<S: Stage> Driver<S> {
                     // They come again behind it, for the order of the key.
                     settled.as_slice().iter().for_each(|record| self.tell_span(record, worked, Some("put_back")));
                     let rest = settled.map(|record| record.task);
-                    self.try_again(lane, task, rest, &failure, worked.broke, now);
+                    self.try_again(lane, task, rest, &failure, worked, now);
                     return;
                 }
             }
@@ -123,7 +125,7 @@ impl<S: Stage> Driver<S> {
         let (outcome, failure) = match result {
             Ok(made) => (put_back.unwrap_or(made.ending.as_str()), None),
             Err(failure) if put_back.is_some() => ("put_back", Some(failure)),
-            Err(failure) if self.is_given_up(task, failure) => (Ending::DeadLettered.as_str(), Some(failure)),
+            Err(failure) if self.is_given_up(task, failure, worked) => (Ending::DeadLettered.as_str(), Some(failure)),
             Err(failure) => ("retried", Some(failure)),
         };
         let is_found = outcome == Ending::Done.as_str() && self.stage.makes_searchable();
@@ -160,9 +162,10 @@ impl<S: Stage> Driver<S> {
         );
     }
 
-    fn is_given_up(&self, task: &Task, failure: &Failure) -> bool {
+    fn is_given_up(&self, task: &Task, failure: &Failure, worked: Worked) -> bool {
         match failure.class {
             Class::Permanent => true,
+            Class::Transient if !counts(task, worked) => false,
             Class::Transient => task.failures + 1 >= self.plan.settings.retry_attempts,
             Class::Busy | Class::Unavailable => false,
         }
@@ -249,7 +252,7 @@ impl<S: Stage> Driver<S> {
         mut task: Task,
         rest: impl Iterator<Item = Task>,
         failure: &Failure,
-        broke: bool,
+        worked: Worked,
         now: Instant,
     ) {
         let until = match failure.class {
@@ -258,8 +261,8 @@ impl<S: Stage> Driver<S> {
             // No attempt of the record's own: it never ends among the dead letters for it.
             Class::Busy => now + self.backoff.delay(task.failures + 1, fastrand::f64()),
             Class::Transient | Class::Permanent => {
-                task.failures += 1;
-                now + self.backoff.delay(task.failures, fastrand::f64())
+                task.failures += u32::from(counts(&task, worked));
+                now + self.backoff.delay(task.failures.max(1), fastrand::f64())
             }
         };
         if task.first_failed_at_ms == 0 {
@@ -275,9 +278,15 @@ impl<S: Stage> Driver<S> {
             return;
         }
         for task in &mut again {
-            task.suspect |= broke;
+            task.suspect |= worked.broke;
             self.taken_bytes += task.size_bytes();
         }
         self.lanes.give_back(lane, again.into_iter(), until);
     }
+}
+
+/// Whether a failure is an attempt of the record's own. When a stage breaks down over a batch nobody knows over which of
+/// its records: each is tried alone before it is held against it.
+fn counts(task: &Task, worked: Worked) -> bool {
+    task.suspect || !worked.broke
 }

@@ -142,10 +142,13 @@ impl Status {
         self.enter(State::Running);
     }
 
-    /// Says so in the log when the state is another than before.
+    /// Says so in the log when the state is another than before. One that is halted stays so until it ends, whatever
+    /// else comes to wait for something.
     pub(super) fn enter(&self, state: State) {
         let mut current = lock(&self.0.state);
-        if *current == state {
+        let stays_halted = matches!(*current, State::Halted(_))
+            && !matches!(state, State::Halted(_) | State::Draining | State::Stopped);
+        if *current == state || stays_halted {
             return;
         }
         let stage = self.0.stage;

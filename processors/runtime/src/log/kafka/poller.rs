@@ -184,9 +184,12 @@ impl Poller {
                     drop(event);
                     return self.lose_seat(reason);
                 }
+                // The group, too, may refuse a member for ever, such as one with a session timeout that it does not
+                // take, and the client asks on and on.
                 Content::Error { code, reason, .. } => {
                     drop(event);
-                    self.fail(code, reason);
+                    tracing::debug!(%code, reason, "the client reports an error");
+                    self.tell_outage(reason);
                 }
                 Content::Log { level, facility, message } => log_line(level, &facility, &message),
                 Content::Message(_) | Content::EndOfPartition { .. } | Content::Other => {}
