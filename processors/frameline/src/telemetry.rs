@@ -13,7 +13,7 @@ pub(crate) use export::Exporter;
 /// Starts logging. Services tell what they do, commands only what is wrong; `$FRAMELINE_LOG` overrides both.
 pub(crate) fn start(format: LogFormat, command: &Command) {
     let usual = match command {
-        Command::Up(_) | Command::Run(_) => "info,tract=warn,librdkafka=warn",
+        Command::Up(_) | Command::Run(_) => "info,tract=warn,librdkafka=warn,object_store=warn",
         _ => "warn,tract=error,usvg=error",
     };
     let filter = EnvFilter::try_from_env("FRAMELINE_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
