@@ -1,6 +1,7 @@
-//! Searching: all ways in one call, then the ranking that all adapters have.
+//! Searching: first what needs no weights, and how rare each word is; then by words, weighed by that; then the ranking
+//! that all adapters have.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::future::try_join;
 use qdrant_client::qdrant::vector_output::Vector as Values;
@@ -26,8 +27,8 @@ const LOOSE: u64 = 4;
 enum Way {
     /// By name: no score that anybody needs.
     Name,
-    /// By words, as Qdrant weighs them. The last one, which may be longer, it weighs in two dimensions; so its order is
-    /// about ours, and more than are wanted are looked at.
+    /// By words, whose order is ours but for beginnings of a length that has no dimension: more than are wanted are looked
+    /// at. No score that anybody needs.
     Words,
     /// By the text's vector; the score is the cosine.
     Text,
@@ -44,15 +45,18 @@ pub(super) async fn search(calls: &Calls, collection: &str, query: &Query) -> Re
     if ways.is_empty() {
         return Ok(Vec::new());
     }
-    let batch = QueryBatchPointsBuilder::new(collection, requests);
-    let answers = calls.wait(calls.client().query_batch(batch));
+    let answers = ask(calls, collection, requests);
     let (answers, units) = try_join(answers, collections::counts(calls, collection)).await?;
-
     let mut found = Found::default();
-    for (way, answer) in ways.iter().zip(answers.result) {
-        answer.result.into_iter().try_for_each(|point| found.take(way, point))?;
+    for (way, points) in ways.iter().zip(answers) {
+        points.into_iter().try_for_each(|point| found.take(way, point))?;
     }
     let weights = weights(&terms, &found.rarities, (units.frames + units.passages) as f32);
+    let words = sparse::of_terms(terms.iter().zip(weights.iter().copied()), &found.rarities);
+    if !words.is_empty() {
+        let by_words = ask(calls, collection, vec![by_words(collection, query, words)]).await?;
+        by_words.into_iter().flatten().try_for_each(|point| found.take(&Way::Words, point))?;
+    }
     let mut candidates: Vec<Candidate> = found.candidates.into_values().collect();
     let files: Vec<Uuid> = candidates.iter().map(|candidate| candidate.point.head.file_id).collect();
     let floors = floors::read(calls, collection, &files).await?;
@@ -60,6 +64,24 @@ pub(super) async fn search(calls: &Calls, collection: &str, query: &Query) -> Re
         floors.get(&point.head.file_id).is_none_or(|floor| point.head.revision >= floor.revision())
     });
     Ok(rank::hits(query, &terms, &weights, candidates))
+}
+
+/// The points that each request finds.
+async fn ask(
+    calls: &Calls,
+    collection: &str,
+    requests: Vec<QueryPoints>,
+) -> Result<Vec<Vec<ScoredPoint>>, VectorsError> {
+    let batch = QueryBatchPointsBuilder::new(collection, requests);
+    let answers = calls.wait(calls.client().query_batch(batch)).await?;
+    Ok(answers.result.into_iter().map(|answer| answer.result).collect())
+}
+
+fn by_words(collection: &str, query: &Query, words: Sparse) -> QueryPoints {
+    let of_tenant = Filter::must([points::is(TENANT, query.tenant.clone())]);
+    let most = LOOSE * rank::candidates(query.limit) as u64;
+    let found = QueryPointsBuilder::new(collection).limit(most).with_payload(true);
+    found.query(nearest(words)).using(WORDS).filter(of_tenant).build()
 }
 
 fn ways(collection: &str, query: &Query, terms: &[Term]) -> Vec<(Way, QueryPoints)> {
@@ -74,10 +96,6 @@ fn ways(collection: &str, query: &Query, terms: &[Term]) -> Vec<(Way, QueryPoint
         let named = Filter::must([of_tenant(), points::is(NAMES, key)]);
         add(Way::Name, candidates().filter(named));
     }
-    if !terms.is_empty() {
-        let by_words = candidates().limit(LOOSE * most).query(nearest(sparse::of_terms(terms))).using(WORDS);
-        add(Way::Words, by_words.filter(Filter::must([of_tenant()])));
-    }
     let sides = [(Way::Text, TEXT, &query.text_vector), (Way::Picture, IMAGE, &query.image_vector)];
     for (way, name, vector) in sides {
         if let Some(vector) = vector {
@@ -85,9 +103,8 @@ fn ways(collection: &str, query: &Query, terms: &[Term]) -> Vec<(Way, QueryPoint
             add(way, near.filter(Filter::must([of_tenant()])));
         }
     }
-    let mut dimensions: Vec<u32> = terms.iter().flat_map(|term| &term.tokens).map(|t| sparse::of_token(t)).collect();
-    dimensions.sort_unstable();
-    dimensions.dedup();
+    let of_tokens = terms.iter().flat_map(|term| &term.tokens).map(|token| sparse::of_token(token));
+    let dimensions: BTreeSet<u32> = of_tokens.chain(terms.iter().flat_map(sparse::of_term)).collect();
     for dimension in dimensions {
         let words = VectorsSelector { names: vec![WORDS.to_owned()] };
         let most_of_it = QueryPointsBuilder::new(collection).limit(1).using(WORDS).with_vectors(words);

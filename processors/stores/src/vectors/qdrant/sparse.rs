@@ -5,7 +5,7 @@
 //! part of the unit. Hashes may meet and beginnings are cut at few lengths: what this finds is a candidate, whose
 //! words are looked at again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use frameline_schemas::Embedding;
 
@@ -27,27 +27,36 @@ pub(super) fn of_unit(point: &Embedding) -> Sparse {
         let mut add = |dimension| *weights.entry(dimension).or_insert(0.0) += weight;
         tokens.iter().map(|token| of_token(token)).for_each(&mut add);
         tokens.windows(2).filter_map(of_pair).for_each(&mut add);
-        tokens.iter().flat_map(|token| beginnings(token)).for_each(&mut add);
+        tokens.iter().flat_map(|token| beginnings(token)).for_each(|(_, dimension)| add(dimension));
     }
     weights.values_mut().for_each(|weight| *weight = saturated(*weight, unit_tokens));
     weights
 }
 
-/// What a query looks for.
-pub(super) fn of_terms(terms: &[Term]) -> Sparse {
+/// What a query looks for: its terms with their weights, against how rare Qdrant takes their dimensions to be. By that
+/// it weighs a term as we do, wherever the term is the whole dimension.
+pub(super) fn of_terms<'a>(terms: impl IntoIterator<Item = (&'a Term, f32)>, rarities: &HashMap<u32, f32>) -> Sparse {
     let mut dimensions = Sparse::new();
-    for term in terms {
-        match term.tokens.as_slice() {
-            [token] => {
-                dimensions.insert(of_token(token), 1.0);
-                if term.is_prefix {
-                    dimensions.extend(beginnings(token).last().map(|dimension| (dimension, 1.0)));
-                }
-            }
-            pair => dimensions.extend(of_pair(pair).map(|dimension| (dimension, 1.0))),
+    for (term, weight) in terms {
+        // A dimension that is nowhere finds nothing.
+        for (dimension, rarity) in of_term(term).into_iter().filter_map(|own| Some((own, *rarities.get(&own)?))) {
+            *dimensions.entry(dimension).or_insert(0.0) += weight / rarity;
         }
     }
     dimensions
+}
+
+/// The dimensions of a term: whatever has the term, has one of them.
+pub(super) fn of_term(term: &Term) -> Vec<u32> {
+    match term.tokens.as_slice() {
+        [token] if term.is_prefix => match beginnings(token).last() {
+            Some((length, beginning)) if length == token.chars().count() => vec![beginning],
+            Some((_, beginning)) => vec![of_token(token), beginning],
+            None => vec![of_token(token)],
+        },
+        [token] => vec![of_token(token)],
+        pair => of_pair(pair).into_iter().collect(),
+    }
 }
 
 /// The dimension of a token.
@@ -62,12 +71,14 @@ fn of_pair(pair: &[String]) -> Option<u32> {
     }
 }
 
-/// The dimensions of a word's beginnings, the shortest first.
-fn beginnings(word: &str) -> impl Iterator<Item = u32> {
+/// The lengths and dimensions of a word's beginnings, the shortest first.
+fn beginnings(word: &str) -> impl Iterator<Item = (usize, u32)> {
     let is_word = !lexical::is_alone(word);
-    let end_of = |length: &usize| word.char_indices().nth(length - 1).map(|(at, last)| at + last.len_utf8());
-    let beginning = |end| word.get(..end).map(|beginning| dimension(&["beginning", beginning]));
-    BEGINNINGS.iter().filter(move |_| is_word).filter_map(end_of).filter_map(beginning)
+    let beginning = |length: usize| {
+        let (at, last) = word.char_indices().nth(length - 1)?;
+        Some((length, dimension(&["beginning", word.get(..at + last.len_utf8())?])))
+    };
+    BEGINNINGS.into_iter().filter(move |_| is_word).filter_map(beginning)
 }
 
 fn dimension(parts: &[&str]) -> u32 {
@@ -104,9 +115,7 @@ mod tests {
     fn has_all(query: &str, text: &str) -> bool {
         let unit = of_unit(&unit(text));
         let terms = lexical::terms(query);
-        terms
-            .iter()
-            .all(|term| of_terms(std::slice::from_ref(term)).keys().any(|dimension| unit.contains_key(dimension)))
+        terms.iter().all(|term| of_term(term).iter().any(|dimension| unit.contains_key(dimension)))
     }
 
     proptest! {
@@ -119,7 +128,7 @@ mod tests {
             let text_tokens = lexical::tokens(&text);
             for term in lexical::terms(&query).into_iter().chain(lexical::terms(&text)) {
                 if term.count(&text_tokens) > 0 {
-                    let mut dimensions = of_terms(std::slice::from_ref(&term)).into_keys();
+                    let mut dimensions = of_term(&term).into_iter();
                     prop_assert!(dimensions.any(|dimension| unit_words.contains_key(&dimension)), "{term:?} in {text:?}");
                 }
             }
@@ -132,6 +141,17 @@ mod tests {
             assert!(has_all(beginning, "Rechnungsbetrag"), "{beginning}");
         }
         assert!(!has_all("Rechen", "Karte"));
+    }
+
+    #[test]
+    fn a_term_weighs_as_we_have_it_however_rare_its_dimension_is() {
+        let terms = lexical::terms("card of");
+        let [card, of] = terms.as_slice() else { panic!("{terms:?}") };
+        let (in_words, in_beginnings) = (of_term(card)[0], of_term(of)[0]);
+        assert_eq!(of_term(of).len(), 1, "it is a beginning of a length that has a dimension");
+        let found = of_terms([(card, 3.0), (of, 0.5)], &HashMap::from([(in_words, 3.0), (in_beginnings, 0.1)]));
+        assert_eq!(found, Sparse::from([(in_words, 1.0), (in_beginnings, 5.0)]));
+        assert_eq!(of_terms([(card, 3.0)], &HashMap::new()), Sparse::new());
     }
 
     #[test]
