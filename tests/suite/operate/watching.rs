@@ -39,6 +39,7 @@ fn lag(site: &Site) {
         waiting["partitions"].as_array().unwrap().iter().filter(|partition| partition["lag"] != 0).collect();
     assert_eq!(behind.len(), 1, "the records of one file: {waiting}");
     assert_eq!((&behind[0]["oldest_ms"].is_i64(), &behind[0]["member"]), (&true, &Value::Null), "{waiting}");
+    assert_eq!((&behind[0]["rate_per_s"], &behind[0]["drain_s"]), (&0.0.into(), &Value::Null), "{waiting}");
     assert_eq!(site.ask(&["lag", "--every", "0s"])["stages"][1]["rate_per_s"], Value::Null);
     assert!(site.say(&["lag"]).out.contains("not at this rate"));
 
