@@ -129,6 +129,9 @@ fn the_doctor_finds_what_is_well_and_what_is_not_embedded() {
 fn the_doctor_finds_what_is_well_and_what_is_not_on_kafka() {
     let site = Site::kafka();
     examined(&site, "Apache Kafka at 127.0.0.1");
+    let known = doctor(&site).0;
+    let what = findings(&known, "log")[0]["what"].as_str().unwrap();
+    assert!(what.contains(": 1 broker of the cluster "), "{known}");
     site.broker().kill();
     let (report, status) = doctor(&site);
     assert_eq!((&report["ok"], status), (&false.into(), Some(1)), "{report}");
