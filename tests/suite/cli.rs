@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Stdio;
 
 use frameline_tests::kafka::Broker;
@@ -111,8 +112,28 @@ fn a_file_is_found_by_words_and_by_its_picture_until_it_is_deleted() {
         let found = product.found("marmalade subscription");
         found.iter().all(|file| !file.ends_with("marmalade.svg")).then_some(())
     });
-    product.run(["delete", notes.with_file_name("never.md").to_str().unwrap()]).refuses(&["never.md"]);
+    let never = notes.with_file_name("never.md");
+    product.run(["delete", never.to_str().unwrap()]).refuses(&["never.md"]);
+    let records = on_record(&product, &[], "delete");
+    assert_eq!(outcomes(&records), ["begun", "done", "begun", "failed"], "{records:?}");
+    assert_eq!((&records[0]["plan"]["file"], &records[2]["plan"]["file"]), (&path(&screen), &path(&never)));
+    assert!(records[3]["reason"].as_str().unwrap().contains("never.md"), "{records:?}");
     assert_eq!(service.stop(), Some(0));
+}
+
+/// What the audit has on this command.
+fn on_record(product: &Product, config: &[&str], command: &str) -> Vec<Value> {
+    let audit = product.json([&["audit"][..], config].concat());
+    let records = audit["records"].as_array().unwrap().iter();
+    records.filter(|record| record["command"][0] == command).cloned().collect()
+}
+
+fn outcomes(records: &[Value]) -> Vec<&str> {
+    records.iter().map(|record| record["outcome"].as_str().unwrap()).collect()
+}
+
+fn path(file: &Path) -> Value {
+    file.to_str().unwrap().into()
 }
 
 #[test]
@@ -233,6 +254,11 @@ fn the_topics_of_a_fresh_log_are_planned_then_created() {
     let done = product.json(["topics", "apply", "--execute"]);
     assert_eq!(done["changes"].as_array().unwrap().len(), count);
     assert_eq!(product.json(["topics", "diff"])["changes"].as_array().unwrap().len(), 0);
+    product.json(["topics", "apply", "--execute"]);
+    assert_eq!(product.up().stop(), Some(0));
+    let records = on_record(&product, &[], "topics");
+    assert_eq!(outcomes(&records), ["begun", "done"], "where nothing is to be done there is nothing to tell");
+    assert_eq!(records[0]["plan"], planned, "the topic of the records is a part of it");
 }
 
 #[test]
@@ -276,6 +302,8 @@ fn on_kafka_the_same_chain_runs_once_its_topics_were_asked_for() {
     let hits = product.json(with(&["search", "marmalade", "subscription"]));
     assert!(hits["hits"][0]["file"].as_str().unwrap().ends_with("marmalade.svg"), "{hits}");
     until("every lag is 0", || (product.json(with(&["lag"]))["lag"] == 0).then_some(()));
+    let records = on_record(&product, &["--config", config.to_str().unwrap()], "topics");
+    assert_eq!(outcomes(&records), ["begun", "done"], "{records:?}");
     assert_eq!(service.stop(), Some(0));
 }
 

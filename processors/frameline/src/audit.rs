@@ -73,20 +73,30 @@ pub(crate) async fn audited<T>(
     Ok(value)
 }
 
-/// The newest `limit` records, oldest first.
-pub(crate) async fn newest(log: &dyn Log, limit: usize) -> Result<Vec<Entry>> {
+/// What can be read of the records, and what cannot.
+#[derive(Debug, Serialize)]
+pub(crate) struct Records {
+    /// The newest ones, oldest first.
+    pub(crate) records: Vec<Entry>,
+    /// How many, of all, are by somebody else or by a version that says more than this one knows.
+    pub(crate) unreadable: u64,
+}
+
+/// The newest `limit` records.
+pub(crate) async fn newest(log: &dyn Log, limit: usize) -> Result<Records> {
     let spans = whole(log, &[frameline_topics::AUDIT.to_owned()]).await?;
     let mut scan = log.scan(spans).await?;
-    let mut entries = Vec::new();
+    let (mut records, mut unreadable) = (Vec::new(), 0);
     while let Some(run) = scan.next().await.context("the records of the audit")? {
         for record in &run.records {
-            let value = record.value.as_deref().unwrap_or_default();
-            entries
-                .push(serde_json::from_slice(value).with_context(|| format!("record {} of the audit", record.offset))?);
+            match serde_json::from_slice(record.value.as_deref().unwrap_or_default()) {
+                Ok(entry) => records.push(entry),
+                Err(_) => unreadable += 1,
+            }
         }
-        entries.drain(..entries.len().saturating_sub(limit));
+        records.drain(..records.len().saturating_sub(limit));
     }
-    Ok(entries)
+    Ok(Records { records, unreadable })
 }
 
 async fn tell(log: &dyn Log, entry: &Entry) -> Result<()> {

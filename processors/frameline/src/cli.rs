@@ -118,6 +118,10 @@ Example:
   frameline doctor                            exit status 1 when something does not work")]
     Doctor,
     /// Show what operators did: who, when, which command, and how it ended
+    #[command(after_help = "\
+Examples:
+  frameline audit                             the newest 50 records
+  frameline audit --limit 1000 --json         more of them, with their plans")]
     Audit(Audit),
     /// Plan to put records back on a stage's input while it runs; with --execute, do it
     #[command(after_help = "\
@@ -129,7 +133,13 @@ Examples:
 Records of older revisions are left out, and so are copies that an earlier replay made. Doing it again is harmless.")]
     Replay(Replay),
     /// List, show and put back what the stages gave up
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  frameline dlq list render                   what it gave up, and why
+  frameline dlq redrive render --execute      once the cause is mended"
+    )]
     Dlq(DlqCommand),
     /// Take a file out of the index
     #[command(after_help = "\
@@ -144,16 +154,41 @@ Example:
 It keeps to a data directory of its own, `demo` in the usual one, unless --data names another.")]
     Demo(Demo),
     /// Check or show the configuration
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  frameline config show                       every key, its value, and where that comes from
+  frameline config check --config kafka.toml  before a service starts with it"
+    )]
     Config(ConfigCommand),
     /// Compare the topics of the log in use with the ones that are needed
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  frameline topics diff --config kafka.toml
+  frameline topics apply --config kafka.toml --execute
+
+Partitions of a topic that is there are never changed: the keys of its records would move."
+    )]
     Topics(TopicsCommand),
     /// Compare the schema registry with the schemas of this version
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  frameline schemas check                     exit status 1 when something is missing or refused
+  frameline schemas apply --execute           before the first process of a new version starts"
+    )]
     Schemas(SchemasCommand),
     /// Make the vector index anew
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Example:
+  frameline vectors rebuild                   what would be done; --execute does it"
+    )]
     Vectors(VectorsCommand),
     /// Print the completion script of a shell
     #[command(after_help = "\
@@ -346,6 +381,15 @@ mod tests {
             let cli = parse(&format!("frameline {command} --json --data d")).unwrap();
             assert!(cli.common.json, "{command}");
             assert_eq!(cli.common.data, Some(PathBuf::from("d")), "{command}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_an_example() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let name = command.get_name();
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("  frameline {name}")), "no example of {name}: {help}");
         }
     }
 

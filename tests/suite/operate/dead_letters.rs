@@ -28,6 +28,7 @@ fn story(site: &Site) {
     an_outage_makes_dead_letters(site, anchovy.parent().unwrap());
     let mut service = site.serve(&[]);
     WORDS.iter().for_each(|(name, _)| site.wait_for(name, "failed"));
+    the_doctor_counts(site, "warning", "render has 3 dead letters of the last day");
     they_are_listed_and_shown(site, anchovy);
     one_that_is_redriven_too_soon_comes_back_and_is_limited(site, anchovy);
     fs::write(bergamot, screen("Bergamot soap")).unwrap();
@@ -42,6 +43,7 @@ fn story(site: &Site) {
         assert!(site.found(words)[0].ends_with(name), "{words}");
     }
     site.settle();
+    the_doctor_counts(site, "ok", "no dead letter");
     bytes_that_are_no_record_come_back_with_a_count(site);
     assert_eq!(service.stop(), Some(0));
 }
@@ -168,4 +170,15 @@ fn bytes_that_are_no_record_come_back_with_a_count(site: &Site) {
     let place = back["groups"][0]["last"].as_str().unwrap();
     let shown = site.ask(&["dlq", "show", "render", place]);
     assert_eq!((&shown["base64"], &shown["redrives"]), (&"B3BvaXNvbg==".into(), &1.into()), "{shown}");
+    the_doctor_counts(site, "warning", "render has 1 dead letter of the last day");
+}
+
+/// Letters that wait for somebody: not those that were redriven, nor the one whose file has a newer revision.
+fn the_doctor_counts(site: &Site, severity: &str, words: &str) {
+    let report = site.ask(&["doctor"]);
+    let is_letters = |finding: &&Value| finding["check"] == "letters";
+    let found: Vec<&Value> = report["findings"].as_array().unwrap().iter().filter(is_letters).collect();
+    let [letters] = found[..] else { panic!("{report}") };
+    assert_eq!(letters["severity"], severity, "{report}");
+    assert!(letters["what"].as_str().unwrap().contains(words), "{report}");
 }

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use frameline_runtime::{Record, headers};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::site::{Site, path, screen};
-use crate::process::until;
+use crate::process::{Ended, until};
 
 #[test]
 fn a_file_is_replayed_while_the_service_runs_embedded() {
@@ -30,6 +32,7 @@ fn story(site: &Site) {
     a_lost_thumbnail_comes_back(site, &marmalade);
     an_older_revision_is_left_out(site, &marmalade);
     what_is_not_known_is_refused(site);
+    one_that_is_interrupted_has_a_part_done(site);
     assert_eq!(service.stop(), Some(0));
 }
 
@@ -118,4 +121,19 @@ fn what_is_not_known_is_refused(site: &Site) {
     site.say(&["replay", "embed", "--file", "/nowhere/x.svg"]).refuses(&["/nowhere/x.svg"]);
     site.say(&["replay", "embed", "--job", "ffff"]).refuses(&["ffff"]);
     assert_eq!(site.say(&["replay", "embed"]).status, Some(2), "it has to be said of what");
+}
+
+fn one_that_is_interrupted_has_a_part_done(site: &Site) {
+    let progress = site.records("progress").len();
+    let mut command = site.command(&["replay", "jobs", "--since", "2020-01-01", "--rate", "1", "--execute"]);
+    let replay = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("some are put back", || (site.records("progress").len() > progress).then_some(()));
+    let pid = Pid::from_raw(i32::try_from(replay.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let ended = Ended::of(replay.wait_with_output().unwrap());
+    assert_eq!(ended.status, Some(130), "{ended:?}");
+    assert!(ended.err.contains("stopped with a part of it done"), "{ended:?}");
+    let audit = site.ask(&["audit"]);
+    assert_eq!(audit["records"].as_array().unwrap().last().unwrap()["outcome"], "failed", "{audit}");
+    site.settle();
 }

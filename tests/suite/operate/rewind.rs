@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use frameline_runtime::TopicPartition;
 use frameline_runtime::rewind::backup;
+use frameline_runtime::{Headers, Output, TopicPartition};
 use serde_json::Value;
 
 use super::site::{Site, path, screen};
@@ -147,6 +147,13 @@ fn it_is_on_record(site: &Site) {
     assert_eq!(first["command"].as_array().unwrap()[..3], ["rewind", "validate", "--to-earliest"]);
     assert_eq!((&first["plan"]["stage"], &first["id"]), (&"validate".into(), &records[1]["id"]), "{audit}");
     assert!(first["who"].as_str().unwrap().contains('@'), "{audit}");
+    assert_eq!(audit["unreadable"], 0, "{audit}");
+
+    let value = Some("{\"id\": 7}".into());
+    site.append(Output { topic: "audit".into(), key: None, value, headers: Headers::new() });
+    let with_another = site.ask(&["audit"]);
+    assert_eq!((&with_another["records"], &with_another["unreadable"]), (&audit["records"], &1.into()));
+    assert!(site.say(&["audit"]).out.contains("1 record that cannot be read"));
 }
 
 /// The sums of the topics' ends.

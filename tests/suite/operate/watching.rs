@@ -39,6 +39,7 @@ fn lag(site: &Site) {
         waiting["partitions"].as_array().unwrap().iter().filter(|partition| partition["lag"] != 0).collect();
     assert_eq!(behind.len(), 1, "the records of one file: {waiting}");
     assert_eq!((&behind[0]["oldest_ms"].is_i64(), &behind[0]["member"]), (&true, &Value::Null), "{waiting}");
+    assert_eq!((&behind[0]["rate_per_s"], &behind[0]["drain_s"]), (&0.0.into(), &Value::Null), "{waiting}");
     assert_eq!(site.ask(&["lag", "--every", "0s"])["stages"][1]["rate_per_s"], Value::Null);
     assert!(site.say(&["lag"]).out.contains("not at this rate"));
 
@@ -77,6 +78,28 @@ fn it_is_watched(site: &Site) {
     assert_eq!(rates, [false, true, true], "{looks:?}");
 }
 
+/// It goes on where it was, from the look before the trouble.
+#[test]
+fn a_watch_goes_on_once_the_trouble_of_the_log_is_over() {
+    let site = Site::kafka();
+    assert_eq!(site.serve(&[]).stop(), Some(0));
+    let mut command = site.command(&["lag", "--watch", "--every", "200ms", "--json"]);
+    let mut watching = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut looks = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut told = BufReader::new(watching.stderr.take().unwrap()).lines();
+    assert!(looks.next().unwrap().unwrap().contains("\"lag\":0"));
+    site.broker().kill();
+    assert!(told.any(|line| line.unwrap().contains("the lag cannot be told just now")), "it says nothing of it");
+
+    site.broker().resume().unwrap();
+    site.ask(&["add", path(&site.product.file("marmalade.svg", screen("Marmalade subscription")))]);
+    let mut looks = looks.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let look = looks.find(|look| look["lag"] != 0).expect("it has ended");
+    assert!(look["stages"][0]["rate_per_s"].is_f64(), "{look}");
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+}
+
 fn findings<'a>(report: &'a Value, check: &str) -> Vec<&'a Value> {
     report["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] == check).collect()
 }
@@ -111,6 +134,9 @@ fn the_doctor_finds_what_is_well_and_what_is_not_embedded() {
 fn the_doctor_finds_what_is_well_and_what_is_not_on_kafka() {
     let site = Site::kafka();
     examined(&site, "Apache Kafka at 127.0.0.1");
+    let known = doctor(&site).0;
+    let what = findings(&known, "log")[0]["what"].as_str().unwrap();
+    assert!(what.contains(": 1 broker of the cluster "), "{known}");
     site.broker().kill();
     let (report, status) = doctor(&site);
     assert_eq!((&report["ok"], status), (&false.into(), Some(1)), "{report}");

@@ -45,6 +45,11 @@ fn a_fresh_registry_is_filled_by_apply_and_nothing_is_done_without_execute() {
     assert_eq!(schemas(&["check"]).status, Some(0));
     let text = product.run(["schemas", "check", "--config", &config]);
     assert!(text.out.contains("has what this version needs"), "{text:?}");
+    assert_eq!(product.up().stop(), Some(0));
+    let audit = product.json(["audit"]);
+    let [begun, ended] = &audit["records"].as_array().unwrap()[..] else { panic!("once there was something: {audit}") };
+    assert_eq!((&begun["outcome"], &ended["outcome"]), (&"begun".into(), &"done".into()), "{audit}");
+    assert_eq!((&begun["plan"], &begun["command"][0]), (&report(&plan), &"schemas".into()), "{audit}");
 }
 
 #[test]

@@ -75,6 +75,9 @@ fn without_qdrant_the_service_starts_and_once_it_comes_everything_is_searchable(
         (states == ["done"; 3]).then_some(())
     });
     assert_eq!(first_hit(&product, &config), "Payment");
+    let doctor = product.run(["doctor".to_owned()].into_iter().chain(config.iter().cloned()).collect::<Vec<_>>());
+    let vectors = doctor.out.lines().find(|line| line.contains("vectors   Qdrant 1.")).unwrap_or_default();
+    assert!(vectors.contains(&format!(" at {}: ", server.url())), "{doctor:?}");
     let index = service.index();
     assert_eq!((&index["state"], &index["failed"]), (&"running".into(), &0.into()), "{index}");
 }

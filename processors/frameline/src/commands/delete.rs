@@ -8,6 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Context;
+use crate::audit::audited;
 use crate::cli;
 use crate::error::Refusal;
 use crate::output::{count, one_line};
@@ -24,8 +25,22 @@ struct Row {
     job: Option<Uuid>,
 }
 
+/// What goes on record before it begins: which files are meant only the deletion itself finds out.
+#[derive(Debug, Serialize)]
+struct Plan {
+    file: String,
+}
+
 pub(super) async fn run(context: Context, command: cli::Delete) -> Result<()> {
     context.needs_data()?;
+    let log = context.ports.log_with_audit().await?;
+    let file = std::path::absolute(&command.file).unwrap_or_else(|_| command.file.clone());
+    let plan = Plan { file: one_line(&file.to_string_lossy()) };
+    let report = audited(log.as_ref(), &plan, delete(&context, &command)).await?;
+    context.output.print(&report)
+}
+
+async fn delete(context: &Context, command: &cli::Delete) -> Result<Report> {
     let discover = context.ports.discover().await?;
     let report = discover.delete(&command.file, |_| {}).await.context("the deletion cannot be handed over")?;
     let mut files = Vec::with_capacity(report.files.len());
@@ -40,7 +55,7 @@ pub(super) async fn run(context: Context, command: cli::Delete) -> Result<()> {
             }
         }
     }
-    context.output.print(&Report { files })
+    Ok(Report { files })
 }
 
 impl fmt::Display for Report {

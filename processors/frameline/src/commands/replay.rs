@@ -13,7 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::feed::{Feed, until_interrupted};
-use super::source::{LISTED, NAMED, Source};
+use super::source::{self, LISTED, NAMED, Source};
 use super::{Context, about};
 use crate::audit::audited;
 use crate::cli;
@@ -91,16 +91,13 @@ pub(super) async fn run(context: Context, command: cli::Replay) -> Result<()> {
 
 /// What has to be read: all that the topics keep, less what cannot be meant.
 async fn spans(context: &Context, reads: &[&str], selection: &Selection) -> Result<Vec<Span>> {
-    let operate = context.ports.operate().await?;
     let topics: Vec<String> = reads.iter().map(|topic| (*topic).to_owned()).collect();
     let mut spans = scan::whole(context.ports.log().await?.as_ref(), &topics).await?;
     if let Some(file) = selection.file {
         spans = scan::of_key(spans, file.to_string().as_bytes());
     }
     if let Some(since_ms) = selection.since_ms {
-        let partitions: Vec<TopicPartition> = spans.iter().map(|span| span.partition.clone()).collect();
-        let starts = operate.offsets_at(&partitions, since_ms).await?;
-        spans.iter_mut().zip(starts).for_each(|(span, start)| span.from = span.from.max(start));
+        spans = source::since(context.ports.operate().await?.as_ref(), spans, since_ms).await?;
     }
     Ok(spans)
 }

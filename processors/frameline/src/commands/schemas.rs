@@ -9,6 +9,7 @@ use frameline_schemas::State;
 use serde::Serialize;
 
 use super::Context;
+use crate::audit::audited;
 use crate::cli::SchemasCommand;
 use crate::error::{Refusal, Told};
 use crate::output::{Table, count};
@@ -50,12 +51,22 @@ struct Other {
     reason: Option<String>,
 }
 
-/// What the registry refused, by subject.
+/// What the registry refused, by subject. A rule that it refuses is no failure.
 #[derive(Debug, Default)]
 struct Refused {
     releases: BTreeMap<String, String>,
     rules: BTreeMap<String, String>,
 }
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told: Vec<String> =
+            self.releases.iter().map(|(subject, reason)| format!("{subject} is refused: {reason}")).collect();
+        formatter.write_str(&told.join("; "))
+    }
+}
+
+impl std::error::Error for Refused {}
 
 pub(super) async fn run(context: Context, command: &SchemasCommand) -> Result<()> {
     let execute = matches!(command, SchemasCommand::Apply { execute: true });
@@ -66,10 +77,11 @@ pub(super) async fn run(context: Context, command: &SchemasCommand) -> Result<()
     let registry = Registry::new(&settings)?;
     let mut subjects = registry.subjects().await?;
     let mut refused = Refused::default();
-    if execute {
-        for subject in &subjects {
-            apply(&registry, subject, &mut refused).await?;
-        }
+    if execute && subjects.iter().any(|subject| !subject.steps().is_empty()) {
+        let plan = Report::of(registry.url(), &subjects, &refused, false);
+        let log = context.ports.log_with_audit().await?;
+        let applied = audited(log.as_ref(), &plan, apply_all(&registry, &subjects)).await;
+        refused = applied.or_else(|error| error.downcast::<Refused>())?;
         subjects = registry.subjects().await?;
     }
     let report = Report::of(registry.url(), &subjects, &refused, execute);
@@ -77,6 +89,15 @@ pub(super) async fn run(context: Context, command: &SchemasCommand) -> Result<()
     let is_check = matches!(command, SchemasCommand::Check);
     let fails = |row: &Row| row.state == "refused" || (is_check && row.state == "missing");
     if report.schemas.iter().any(fails) { Err(Told.into()) } else { Ok(()) }
+}
+
+/// Takes the steps of all of them; an error, with all that was refused, where some release was.
+async fn apply_all(registry: &Registry, subjects: &[Subject]) -> Result<Refused> {
+    let mut refused = Refused::default();
+    for subject in subjects {
+        apply(registry, subject, &mut refused).await?;
+    }
+    if refused.releases.is_empty() { Ok(refused) } else { Err(refused.into()) }
 }
 
 /// Takes the steps; a rule that the registry does not take is told, and costs nothing else.

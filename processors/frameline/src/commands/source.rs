@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Result;
-use frameline_runtime::Record;
 use frameline_runtime::log::Log;
+use frameline_runtime::log::operate::Operate;
+use frameline_runtime::log::scan::Span;
 use frameline_runtime::wire::Wire;
+use frameline_runtime::{Record, TopicPartition};
 use frameline_schemas::{SchemaIds, schema_id};
 use frameline_stores::jobs::{Catalogue, SqliteJobs};
 use uuid::Uuid;
@@ -23,17 +25,15 @@ pub(super) const LISTED: usize = 20;
 pub(super) struct Source {
     pub(super) log: Arc<dyn Log>,
     pub(super) wire: Arc<Wire>,
-    catalogue: Arc<SqliteJobs>,
+    /// None where there is no data directory: the doctor looks at a log on Kafka all the same.
+    catalogue: Option<Arc<SqliteJobs>>,
 }
 
 impl Source {
     /// That of the ports.
     pub(super) async fn open(context: &Context) -> Result<Self> {
-        Ok(Self {
-            log: context.ports.log().await?,
-            wire: context.ports.wire()?,
-            catalogue: context.ports.jobs().await?,
-        })
+        let catalogue = if context.ports.is_complete()? { Some(context.ports.jobs().await?) } else { None };
+        Ok(Self { log: context.ports.log().await?, wire: context.ports.wire()?, catalogue })
     }
 
     /// Learns what the ids of these records stand for.
@@ -44,7 +44,16 @@ impl Source {
 
     /// The newest revisions of these files, as far as they are known.
     pub(super) async fn newest(&self, files: impl Iterator<Item = Uuid>) -> Result<BTreeMap<Uuid, i64>> {
+        let Some(catalogue) = &self.catalogue else { return Ok(BTreeMap::new()) };
         let files: BTreeSet<Uuid> = files.collect();
-        Ok(self.catalogue.newest_revisions(&files.into_iter().collect::<Vec<_>>()).await?)
+        Ok(catalogue.newest_revisions(&files.into_iter().collect::<Vec<_>>()).await?)
     }
+}
+
+/// What of these spans was written then or later.
+pub(super) async fn since(operate: &dyn Operate, mut spans: Vec<Span>, since_ms: i64) -> Result<Vec<Span>> {
+    let partitions: Vec<TopicPartition> = spans.iter().map(|span| span.partition.clone()).collect();
+    let starts = operate.offsets_at(&partitions, since_ms).await?;
+    spans.iter_mut().zip(starts).for_each(|(span, start)| span.from = span.from.max(start));
+    Ok(spans)
 }

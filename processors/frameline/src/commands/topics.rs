@@ -3,10 +3,12 @@
 use std::fmt;
 
 use anyhow::Result;
+use frameline_runtime::log::Log;
 use frameline_topics::Change;
 use serde::Serialize;
 
 use super::Context;
+use crate::audit::audited;
 use crate::cli::TopicsCommand;
 use crate::error::Told;
 use crate::ports::topics;
@@ -29,15 +31,31 @@ pub(super) async fn run(context: Context, command: &TopicsCommand) -> Result<()>
     context.ports.prepare_folders()?;
     let log = context.ports.log().await?;
     let changes = topics::changes(log.as_ref()).await?;
+    let mut report = Report { changes: changes.iter().cloned().map(Row::from).collect(), executed: false };
     if execute {
-        topics::create(log.as_ref(), &changes, context.loaded.config.kafka.replication).await?;
+        if report.missing() > 0 {
+            create(log.as_ref(), changes, context.loaded.config.kafka.replication, &report).await?;
+        }
+        report.executed = true;
     }
-    let report = Report { changes: changes.into_iter().map(Row::from).collect(), executed: execute };
     context.output.print(&report)?;
     if report.changes.iter().any(|row| matches!(row, Row::Refuse { .. })) {
         return Err(Told.into());
     }
     Ok(())
+}
+
+/// Creates what is missing. The topic that keeps the records comes before the first of them.
+async fn create(log: &dyn Log, changes: Vec<Change>, replication: i32, plan: &Report) -> Result<()> {
+    let (audit, others) = topics::audit_first(changes);
+    topics::create(log, &audit, replication).await?;
+    audited(log, plan, topics::create(log, &others, replication)).await
+}
+
+impl Report {
+    fn missing(&self) -> usize {
+        self.changes.iter().filter(|row| matches!(row, Row::Create { .. })).count()
+    }
 }
 
 impl From<Change> for Row {
@@ -62,7 +80,7 @@ impl fmt::Display for Report {
                 }
             }
         }
-        let missing = self.changes.iter().filter(|row| matches!(row, Row::Create { .. })).count();
+        let missing = self.missing();
         match (self.changes.is_empty(), self.executed || missing == 0) {
             (true, _) => formatter.write_str("every topic is as it should be"),
             (false, true) => write!(formatter, "{} of {} done", missing, self.changes.len()),

@@ -103,6 +103,15 @@ impl Ports {
         }
     }
 
+    /// The same log, with the topic in it that keeps on record what operators do.
+    pub(crate) async fn log_with_audit(&self) -> Result<Arc<dyn Log>> {
+        self.data.make()?;
+        let log = self.log().await?;
+        let (audit, _) = topics::audit_first(topics::changes(log.as_ref()).await?);
+        self.create_or_refuse(log.as_ref(), &audit).await?;
+        Ok(log)
+    }
+
     /// The same log, as its operator has it.
     pub(crate) async fn operate(&self) -> Result<Arc<dyn Operate>> {
         match self.log.get_or_try_init(|| self.open_log()).await? {
@@ -213,11 +222,7 @@ impl Ports {
                 tracing::warn!(topic, has, wants, reason, "the log has another number of partitions, and keeps it");
             }
         }
-        if self.config.log.create_topics {
-            topics::create(log.as_ref(), &changes, self.config.kafka.replication).await?;
-        } else {
-            refuse_missing(&changes)?;
-        }
+        self.create_or_refuse(log.as_ref(), &changes).await?;
         // While a registry is down nobody knows what its ids are, and no record is read or written.
         if self.learn_ids().await? {
             let registry = &self.config.schemas.registry;
@@ -231,6 +236,15 @@ impl Ports {
             self.data.complete()?;
         }
         Ok(())
+    }
+
+    /// Creates what is missing, where topics are ours to create.
+    async fn create_or_refuse(&self, log: &dyn Log, changes: &[Change]) -> Result<()> {
+        if self.config.log.create_topics {
+            topics::create(log, changes, self.config.kafka.replication).await
+        } else {
+            refuse_missing(changes)
+        }
     }
 
     /// A registry that lacks our schemas is refused at the start. One that is down is not: stages wait for it. Gives

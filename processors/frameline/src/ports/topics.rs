@@ -11,6 +11,13 @@ pub(crate) async fn changes(log: &dyn Log) -> Result<Vec<Change>> {
     Ok(diff(&Catalogue::shipped()?, &existing))
 }
 
+/// What has to be done to the topic that keeps on record what operators do, and all the rest.
+pub(crate) fn audit_first(changes: Vec<Change>) -> (Vec<Change>, Vec<Change>) {
+    changes.into_iter().partition(|change| match change {
+        Change::Create { topic, .. } | Change::Refuse { topic, .. } => topic == frameline_topics::AUDIT,
+    })
+}
+
 /// Creates what is missing; what is refused stays as it is.
 pub(crate) async fn create(log: &dyn Log, changes: &[Change], replication: i32) -> Result<()> {
     let catalogue = Catalogue::shipped()?;

@@ -13,7 +13,7 @@ use frameline_runtime::dead_letter::redrive::Filter;
 use frameline_runtime::log::scan::{self, Span};
 use uuid::Uuid;
 
-use super::source::Source;
+use super::source::{self, Source};
 use super::{Context, about};
 use crate::cli::{DlqCommand, Letters};
 use crate::stages::Name;
@@ -25,6 +25,20 @@ pub(super) async fn run(context: Context, command: DlqCommand) -> Result<()> {
         DlqCommand::Show(command) => show::run(context, command).await,
         DlqCommand::Redrive(command) => redrive::run(context, command).await,
     }
+}
+
+/// How many letters a stage has given up then or later that may be put back: none that were, and none whose file has a
+/// newer revision.
+pub(super) async fn waiting(context: &Context, stage: Name, since_ms: i64) -> Result<usize> {
+    let letters = DeadLetters::since(context, stage, since_ms).await?;
+    let mut waiting = 0;
+    let counted = letters.each(async |letter, newest| {
+        let is_superseded = newest.is_some_and(|newest| letter.is_superseded_by(newest));
+        waiting += usize::from(!is_superseded && !letters.redriven.contains(&letter.place));
+        Ok(())
+    });
+    counted.await?;
+    Ok(waiting)
 }
 
 /// The dead letters of a stage, up to the end that their topic has now.
@@ -39,7 +53,19 @@ impl DeadLetters {
     /// Reads the topic once, for what was put back.
     async fn open(context: &Context, stage: Name) -> Result<Self> {
         let source = Source::open(context).await?;
-        let spans = scan::whole(source.log.as_ref(), &[frameline_topics::dead_letters(stage.as_str())]).await?;
+        let spans = whole(&source, stage).await?;
+        Self::of(source, spans).await
+    }
+
+    /// Those that were given up then or later. A mark is younger than its letter, so theirs are all among them.
+    async fn since(context: &Context, stage: Name, since_ms: i64) -> Result<Self> {
+        let source = Source::open(context).await?;
+        let operate = context.ports.operate().await?;
+        let spans = source::since(operate.as_ref(), whole(&source, stage).await?, since_ms).await?;
+        Self::of(source, spans).await
+    }
+
+    async fn of(source: Source, spans: Vec<Span>) -> Result<Self> {
         let mut letters = Self { source, spans, redriven: HashSet::new() };
         let mut redriven = HashSet::new();
         letters
@@ -92,6 +118,10 @@ impl DeadLetters {
         }
         Ok(())
     }
+}
+
+async fn whole(source: &Source, stage: Name) -> Result<Vec<Span>> {
+    Ok(scan::whole(source.log.as_ref(), &[frameline_topics::dead_letters(stage.as_str())]).await?)
 }
 
 fn file_of(letter: &Letter) -> Option<Uuid> {

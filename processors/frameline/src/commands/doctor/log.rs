@@ -7,9 +7,10 @@ use frameline_runtime::TopicPartition;
 use frameline_runtime::log::PartitionLag;
 use frameline_runtime::log::operate::Operate;
 use frameline_runtime::moment::now_ms;
-use frameline_topics::{Change, dead_letters};
+use frameline_topics::Change;
 
 use super::{Context, Finding};
+use crate::commands::dlq;
 use crate::commands::lag::{Look, StageLook};
 use crate::config::LogKind;
 use crate::output::count;
@@ -49,7 +50,8 @@ pub(super) async fn all(context: &Context, has_data: bool) -> Vec<Finding> {
     }
     let log = log.as_ref();
     let held = super::transactions::look(context, log).await;
-    for result in [stages(log).await, held, letters(log).await, clock(log).await] {
+    let letters = letters(context).await;
+    for result in [stages(log).await, held, Ok(letters), clock(log).await] {
         match result {
             Ok(found) => findings.extend(found),
             Err(error) => findings.push(Finding::error("log", format!("{error:#}"), unreachable(context))),
@@ -142,24 +144,27 @@ fn of_stage(stage: &StageLook, before: Option<&StageLook>) -> Finding {
     Finding::ok("groups", format!("{name}: {who}"))
 }
 
-async fn letters(log: &dyn Operate) -> Result<Vec<Finding>> {
+/// Those that wait for somebody. What they are is not known without the registry, and not whether a newer revision has
+/// taken their places without the jobs: both are told of in their own findings.
+async fn letters(context: &Context) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in Name::ALL {
-        let topic = dead_letters(name.as_str());
-        let since_ms = now_ms() - DAY_MS;
-        let lag = log.lag(name.as_str(), &[topic]).await?;
-        let partitions: Vec<TopicPartition> = lag.into_iter().map(|place| place.partition).collect();
-        let offsets = log.offsets_at(&partitions, since_ms).await?;
-        let places: Vec<_> = partitions.into_iter().zip(offsets).collect();
-        if log.written_at(&places).await?.iter().any(Option::is_some) {
-            let what = format!("{name} has dead letters of the last day");
-            findings.push(Finding::warning("letters", what, format!("`frameline dlq list {name}` says why")));
+        match dlq::waiting(context, name, now_ms() - DAY_MS).await {
+            Ok(0) => {}
+            Ok(letters) => {
+                let what = format!("{name} has {} of the last day", count(letters, "dead letter"));
+                findings.push(Finding::warning("letters", what, format!("`frameline dlq list {name}` says why")));
+            }
+            Err(error) => {
+                let what = format!("the dead letters of {name} cannot be counted: {error:#}");
+                findings.push(Finding::warning("letters", what, "see to it as it says, and look again"));
+            }
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::ok("letters", "no dead letters within the last day"));
+        findings.push(Finding::ok("letters", "no dead letter of the last day waits to be put back"));
     }
-    Ok(findings)
+    findings
 }
 
 /// The brokers do not tell their time; but a record that was written later than now was written by another clock.

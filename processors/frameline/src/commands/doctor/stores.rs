@@ -33,8 +33,10 @@ async fn jobs(context: &Context) -> Result<String> {
 
 async fn vectors(context: &Context) -> Result<String> {
     let counts = context.ports.vectors().await?.counts().await?;
-    let section = &context.loaded.config.vectors;
-    let place = if section.is_embedded() { "embedded" } else { section.url.as_str() };
+    let place = match context.ports.qdrant()? {
+        Some(qdrant) => format!("Qdrant {} at {}", qdrant.version().await?, context.loaded.config.vectors.url),
+        None => "embedded".to_owned(),
+    };
     Ok(format!("{place}: {} frames and {} passages", counts.frames, counts.passages))
 }
 

@@ -6,9 +6,11 @@ mod rebuild;
 mod report;
 
 use std::io::{IsTerminal as _, stdout};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use frameline_runtime::log::operate::Operate;
+use frameline_runtime::seldom::Seldom;
 use tokio::time::sleep;
 
 use super::Context;
@@ -45,7 +47,24 @@ pub(super) async fn run(context: Context, lag: Lag) -> Result<()> {
         if !lag.watch {
             return Ok(());
         }
-        sleep(lag.every.max(SHORTEST_WATCH)).await;
-        earlier = Some(std::mem::replace(&mut look, Look::take(log.as_ref(), &names).await?));
+        let next = next_look(log.as_ref(), &names, lag.every.max(SHORTEST_WATCH)).await;
+        earlier = Some(std::mem::replace(&mut look, next));
+    }
+}
+
+/// The next look that succeeds. Whoever watches wants to see trouble of the log come to its end: it is told, and what
+/// was seen before it stays what rates are known from.
+async fn next_look(log: &dyn Operate, names: &[Name], every: Duration) -> Look {
+    let mut seldom = Seldom::default();
+    loop {
+        sleep(every).await;
+        match Look::take(log, names).await {
+            Ok(look) => return look,
+            Err(error) => {
+                if let Some(left_out) = seldom.say(Instant::now()) {
+                    tracing::warn!(left_out, "the lag cannot be told just now: {error:#}");
+                }
+            }
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! The lag as it is printed.
 
 use std::fmt;
+use std::slice;
 use std::time::Duration;
 
+use frameline_runtime::log::PartitionLag;
 use frameline_runtime::log::operate::GroupMember;
 use serde::Serialize;
 
@@ -43,6 +45,8 @@ struct Partition {
     end: i64,
     lag: i64,
     oldest_ms: Option<i64>,
+    rate_per_s: Option<f64>,
+    drain_s: Option<f64>,
     member: Option<String>,
 }
 
@@ -52,7 +56,7 @@ impl Report {
         let row = |stage: &StageLook| {
             let before = earlier.and_then(|earlier| {
                 let same = earlier.stages.iter().find(|other| other.name == stage.name)?;
-                Some(Pace::between(&same.partitions, &stage.partitions, look.at - earlier.at))
+                Some((same.partitions.as_slice(), look.at - earlier.at))
             });
             Row::of(stage, before)
         };
@@ -61,8 +65,16 @@ impl Report {
 }
 
 impl Row {
-    fn of(stage: &StageLook, pace: Option<Pace>) -> Self {
-        let partition = |(place, oldest_ms): (&_, &Option<i64>)| Partition::of(stage, place, *oldest_ms);
+    /// `before` is where it was, and how long ago.
+    fn of(stage: &StageLook, before: Option<(&[PartitionLag], Duration)>) -> Self {
+        let pace = before.map(|(before, took)| Pace::between(before, &stage.partitions, took));
+        let pace_of = |place: &PartitionLag| {
+            let (before, took) = before?;
+            let same = before.iter().find(|other| other.partition == place.partition)?;
+            Some(Pace::between(slice::from_ref(same), slice::from_ref(place), took))
+        };
+        let partition =
+            |(place, oldest_ms): (&PartitionLag, &Option<i64>)| Partition::of(stage, place, *oldest_ms, pace_of(place));
         Self {
             stage: stage.name,
             lag: stage.lag(),
@@ -77,7 +89,7 @@ impl Row {
 }
 
 impl Partition {
-    fn of(stage: &StageLook, place: &frameline_runtime::log::PartitionLag, oldest_ms: Option<i64>) -> Self {
+    fn of(stage: &StageLook, place: &PartitionLag, oldest_ms: Option<i64>, pace: Option<Pace>) -> Self {
         Self {
             topic: place.partition.topic.to_string(),
             partition: place.partition.partition,
@@ -85,6 +97,8 @@ impl Partition {
             end: place.high,
             lag: place.records(),
             oldest_ms,
+            rate_per_s: pace.map(|pace| tenths(pace.rate_per_s)),
+            drain_s: pace.and_then(|pace| pace.drain_s).map(tenths),
             member: stage.owner(&place.partition).map(GroupMember::to_string),
         }
     }
@@ -94,17 +108,12 @@ impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(["stage", "lag", "oldest", "rate", "drained in", "members"]);
         for row in &self.stages {
-            let drained = match (row.lag, row.rate_per_s, row.drain_s) {
-                (0, ..) | (_, None, _) => "-".to_owned(),
-                (.., Some(seconds)) => times::span(Duration::from_secs_f64(seconds.clamp(0.0, 1e9).ceil())),
-                (.., None) => "not at this rate".to_owned(),
-            };
             table.row([
                 row.stage.to_string(),
                 row.lag.to_string(),
                 waited(row.oldest_ms),
-                row.rate_per_s.map_or_else(|| "-".to_owned(), |rate| format!("{rate}/s")),
-                drained,
+                per_second(row.rate_per_s),
+                drained_in(row.lag, row.rate_per_s, row.drain_s),
                 if row.members.is_empty() { "nobody".to_owned() } else { row.members.join(", ") },
             ]);
         }
@@ -115,7 +124,7 @@ impl fmt::Display for Report {
         if !self.details {
             return Ok(());
         }
-        let mut table = Table::new(["partition", "committed", "end", "lag", "oldest", "member"]);
+        let mut table = Table::new(["partition", "committed", "end", "lag", "oldest", "rate", "drained in", "member"]);
         for partition in self.stages.iter().flat_map(|row| &row.partitions) {
             table.row([
                 format!("{}/{}", partition.topic, partition.partition),
@@ -123,6 +132,8 @@ impl fmt::Display for Report {
                 partition.end.to_string(),
                 partition.lag.to_string(),
                 waited(partition.oldest_ms),
+                per_second(partition.rate_per_s),
+                drained_in(partition.lag, partition.rate_per_s, partition.drain_s),
                 partition.member.clone().unwrap_or_else(|| "nobody".to_owned()),
             ]);
         }
@@ -135,6 +146,18 @@ fn waited(oldest_ms: Option<i64>) -> String {
     ms.map_or_else(|| "-".to_owned(), |ms| times::span(Duration::from_millis(ms)))
 }
 
+fn per_second(rate_per_s: Option<f64>) -> String {
+    rate_per_s.map_or_else(|| "-".to_owned(), |rate| format!("{rate}/s"))
+}
+
+fn drained_in(lag: i64, rate_per_s: Option<f64>, drain_s: Option<f64>) -> String {
+    match (lag, rate_per_s, drain_s) {
+        (0, ..) | (_, None, _) => "-".to_owned(),
+        (.., Some(seconds)) => times::span(Duration::from_secs_f64(seconds.clamp(0.0, 1e9).ceil())),
+        (.., None) => "not at this rate".to_owned(),
+    }
+}
+
 fn tenths(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
@@ -144,7 +167,7 @@ mod tests {
     use std::time::Instant;
 
     use frameline_runtime::TopicPartition;
-    use frameline_runtime::log::PartitionLag;
+    use serde_json::json;
 
     use super::*;
     use crate::output::documented;
@@ -180,7 +203,32 @@ mod tests {
         let text = report.to_string();
         assert!(text.contains("identify  14   3m 20s  15/s  2s          identify-0 (10.0.0.7)"), "{text}");
         assert!(text.contains("27 files and 1 record are left before frameline-mini-384-lite-1280-2"), "{text}");
-        assert!(text.contains("files/3    30         44   14   3m 20s  identify-0 (10.0.0.7)"), "{text}");
+        assert!(
+            text.contains("files/3    30         44   14   3m 20s  15/s  2s          identify-0 (10.0.0.7)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_partition_that_stands_is_told_from_one_that_goes() {
+        let begun = Instant::now();
+        let of = |at, committed: [i64; 2]| {
+            let mut look = look(at, None, 100);
+            let place = |(number, committed)| {
+                let partition = TopicPartition::new("files", number);
+                PartitionLag { partition, committed: Some(committed), low: 0, high: 100 }
+            };
+            look.stages[0].partitions = (0..).zip(committed).map(place).collect();
+            look.stages[0].waited_ms = vec![None; 2];
+            look
+        };
+        let (earlier, later) = (of(begun, [0, 40]), of(begun + Duration::from_secs(1), [20, 40]));
+        let report = serde_json::to_value(Report::of(&later, Some(&earlier), None, true)).unwrap();
+        let pace = |at: usize| {
+            let row = &report["stages"][0]["partitions"][at];
+            json!([row["rate_per_s"], row["drain_s"]])
+        };
+        assert_eq!([pace(0), pace(1)], [json!([20.0, 4.0]), json!([0.0, null])]);
     }
 
     #[test]

@@ -143,11 +143,15 @@ impl Admin {
 
     /// What the brokers are.
     pub(super) fn about(&self) -> Result<String, LogError> {
-        let metadata = self.client.inner().fetch_metadata(None, TIMEOUT).map_err(|error| log_error(&error))?;
+        let client = self.client.inner();
+        let metadata = client.fetch_metadata(None, TIMEOUT).map_err(|error| log_error(&error))?;
         let brokers: Vec<String> =
             metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port())).collect();
         let (_, library) = get_rdkafka_version();
-        Ok(format!("Apache Kafka at {}, librdkafka {library}", brokers.join(", ")))
+        // A broker does not say its version; which cluster it is of came with the metadata.
+        let cluster = client.fetch_cluster_id(TIMEOUT).map_or_else(String::new, |id| format!(" of the cluster {id}"));
+        let (number, noun) = (brokers.len(), if brokers.len() == 1 { "broker" } else { "brokers" });
+        Ok(format!("Apache Kafka at {}: {number} {noun}{cluster}, librdkafka {library}", brokers.join(", ")))
     }
 }
 

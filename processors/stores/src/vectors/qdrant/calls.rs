@@ -59,9 +59,14 @@ impl Calls {
         }
     }
 
+    /// What Qdrant says of its version.
+    pub(super) async fn version(&self) -> Result<String, VectorsError> {
+        Ok(self.wait(self.client.health_check()).await?.version)
+    }
+
     /// Refuses a Qdrant that is too old to keep what we promise.
     pub(super) async fn check_version(&self) -> Result<(), VectorsError> {
-        let version = self.wait(self.client.health_check()).await?.version;
+        let version = self.version().await?;
         if is_new_enough(&version) {
             return Ok(());
         }

@@ -129,6 +129,11 @@ impl QdrantVectors {
         self.met.get_or_try_init(meet).await.copied()
     }
 
+    /// Qdrant's own version, as it says.
+    pub async fn version(&self) -> Result<String, VectorsError> {
+        self.calls.version().await
+    }
+
     /// The collection that the alias stands for, whatever its models.
     pub async fn live(&self) -> Result<String, VectorsError> {
         self.meet().await?;
