@@ -35,6 +35,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
         found.push(format!("identify: {error}"));
     }
     found.extend(config.schemas.contradiction());
+    found.extend(config.jobs.contradiction());
     found.extend(config.vectors.contradiction());
     found.extend(config.telemetry.contradictions());
     for (name, settings) in config.stages.iter() {

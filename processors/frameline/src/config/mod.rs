@@ -5,6 +5,7 @@
 //! the end what contradicts itself, with both values. [`keys`] describes every key in one place.
 
 mod contradictions;
+mod jobs;
 mod kafka;
 pub(crate) mod keys;
 mod layers;
@@ -19,6 +20,7 @@ use std::path::Path;
 use anyhow::Result;
 use toml::Value;
 
+pub(crate) use jobs::Jobs;
 pub(crate) use kafka::Kafka;
 pub(crate) use keys::Key;
 pub(crate) use layers::Source;

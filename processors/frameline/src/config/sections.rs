@@ -12,7 +12,7 @@ use frameline_runtime::settings::duration;
 use frameline_validate::ValidateSettings;
 use serde::{Deserialize, Serialize};
 
-use super::{Kafka, Schemas, Telemetry, Vectors};
+use super::{Jobs, Kafka, Schemas, Telemetry, Vectors};
 use crate::stages::Name;
 
 /// Everything that can be configured.
@@ -22,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) log: LogSection,
     pub(crate) kafka: Kafka,
     pub(crate) schemas: Schemas,
+    pub(crate) jobs: Jobs,
     pub(crate) vectors: Vectors,
     pub(crate) discover: Discover,
     pub(crate) identify: IdentifySettings,
@@ -127,6 +128,7 @@ impl Config {
             log,
             kafka: Kafka::default(),
             schemas: Schemas::default(),
+            jobs: Jobs::default(),
             vectors: Vectors::default(),
             discover: Discover::default(),
             identify: IdentifySettings::default(),

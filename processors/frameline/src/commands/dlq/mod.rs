@@ -15,7 +15,7 @@ use frameline_runtime::log::Log;
 use frameline_runtime::log::scan::{self, Span};
 use frameline_runtime::wire::Wire;
 use frameline_schemas::schema_id;
-use frameline_stores::jobs::{Catalogue, SqliteJobs};
+use frameline_stores::jobs::Catalogue;
 use uuid::Uuid;
 
 use super::{Context, about};
@@ -35,7 +35,7 @@ pub(super) async fn run(context: Context, command: DlqCommand) -> Result<()> {
 struct DeadLetters {
     log: Arc<dyn Log>,
     wire: Arc<Wire>,
-    catalogue: Arc<SqliteJobs>,
+    catalogue: Arc<dyn Catalogue>,
     spans: Vec<Span>,
     /// Those that were put back.
     redriven: HashSet<Place>,
