@@ -35,13 +35,22 @@ fn fault(settings: &PostgresSettings, error: &sqlx::Error) -> Fault {
     match error {
         sqlx::Error::Database(error) => of_state(error.as_ref()),
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => Fault::Lasting,
-        sqlx::Error::Tls(_) if settings.tls.verifies() => {
+        error if is_handshake(error) && settings.tls.verifies() => {
             Fault::Passing("its certificate is not accepted; check jobs.ca_file and jobs.tls")
         }
-        sqlx::Error::Tls(_) => Fault::Passing("it does not speak TLS as jobs.tls wants it"),
+        error if is_handshake(error) => Fault::Passing("it does not speak TLS as jobs.tls wants it"),
         sqlx::Error::Configuration(_) => Fault::Passing("check jobs.url and jobs.ca_file"),
         sqlx::Error::PoolTimedOut => Fault::Passing("no connection was to be had within jobs.connect_timeout"),
         _ => Fault::Passing("it cannot be reached"),
+    }
+}
+
+/// Whether the two did not come to speak TLS. What is wrong with a certificate comes as bad data.
+fn is_handshake(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        _ => false,
     }
 }
 

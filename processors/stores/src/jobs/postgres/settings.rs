@@ -1,6 +1,7 @@
 //! Where the database is, and how one gets in.
 
 use std::fmt;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -110,7 +111,10 @@ impl PostgresSettings {
             options = options.password(self.password.reveal());
         }
         if !self.ca_file.as_os_str().is_empty() {
-            options = options.ssl_root_cert(&self.ca_file);
+            let unreadable = |error| format!("{} cannot be read: {error}", self.ca_file.display());
+            let authorities =
+                fs::read(&self.ca_file).map_err(|error| sqlx::Error::Configuration(unreadable(error).into()))?;
+            options = options.ssl_root_cert_from_pem(authorities);
         }
         Ok(options)
     }
