@@ -8,17 +8,15 @@ use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rustix::process::Pid;
 
 use crate::proxy::Proxy;
-use crate::server::{Process, cache_folder};
+use crate::server::{Process, cache_folder, new_folder};
 
 /// The version that tests run against.
 pub const VERSION: &str = "4.3.1";
@@ -90,7 +88,7 @@ impl Broker {
 
     fn try_start(proxy: Option<&Proxy>, more: &str) -> Result<Self> {
         let libraries = install()?;
-        let folder = new_folder()?;
+        let folder = new_folder("kafka")?;
         let (port, controller_port) = (free_port()?, free_port()?);
         let advertised_port = proxy.map_or(port, Proxy::port);
         if let Some(proxy) = proxy {
@@ -239,25 +237,6 @@ fn require(program: &str, package: &str, argument: &str) -> Result<()> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// A folder for data, named by this process. What earlier processes left, which died with their shared broker,
-/// is removed.
-fn new_folder() -> Result<PathBuf> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let parent = std::env::temp_dir().join("frameline-kafka");
-    fs::create_dir_all(&parent)?;
-    for entry in fs::read_dir(&parent)?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name.split('-').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
-        if owner.is_some_and(|pid| rustix::process::test_kill_process(pid).is_err()) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let folder = parent.join(format!("{}-{count}", std::process::id()));
-    fs::create_dir(&folder)?;
-    Ok(folder)
 }
 
 fn free_port() -> Result<u16> {

@@ -7,6 +7,7 @@ pub mod content;
 pub mod disk;
 pub mod http;
 pub mod kafka;
+pub mod postgres;
 pub mod processes;
 pub mod proxy;
 pub mod python;

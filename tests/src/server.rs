@@ -1,9 +1,11 @@
 //! A server beside the tests: a process that never outlives them.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -76,6 +78,28 @@ pub fn ready(output: ChildStdout, timeout: Duration) -> Option<u16> {
         let _ = sender.send(port);
     });
     receiver.recv_timeout(timeout).ok().flatten()
+}
+
+/// A folder for the data of a server of this kind, named by this process. What earlier processes left, which died with
+/// their shared server, is removed.
+///
+/// # Errors
+/// Where the folder for temporary files cannot be written to.
+pub fn new_folder(kind: &str) -> Result<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let parent = std::env::temp_dir().join(format!("frameline-{kind}"));
+    fs::create_dir_all(&parent)?;
+    for entry in fs::read_dir(&parent)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.split('-').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+        if owner.is_some_and(|pid| rustix::process::test_kill_process(pid).is_err()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = parent.join(format!("{}-{count}", std::process::id()));
+    fs::create_dir(&folder)?;
+    Ok(folder)
 }
 
 /// Where what was fetched once for the tests is kept.

@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+const AUTHORITY: &str = "basicConstraints=critical,CA:TRUE";
+const NO_AUTHORITY: &str = "basicConstraints=critical,CA:FALSE";
+
 /// Certificates, in a folder that goes with them.
 pub struct Certificates {
     folder: TempDir,
@@ -20,10 +23,10 @@ impl Certificates {
     /// Where `openssl` is missing, or refuses.
     pub fn new() -> Result<Self> {
         let made = Self { folder: tempfile::Builder::new().prefix("frameline-tls-").tempdir()? };
-        made.make("ca", None, "basicConstraints=critical,CA:TRUE")?;
-        made.make("other-ca", None, "basicConstraints=critical,CA:TRUE")?;
-        made.make("server", Some("ca"), "subjectAltName=IP:127.0.0.1")?;
-        made.make("client", Some("ca"), "extendedKeyUsage=clientAuth")?;
+        made.make("ca", None, &[AUTHORITY])?;
+        made.make("other-ca", None, &[AUTHORITY])?;
+        made.make("server", Some("ca"), &[NO_AUTHORITY, "subjectAltName=IP:127.0.0.1"])?;
+        made.make("client", Some("ca"), &[NO_AUTHORITY, "extendedKeyUsage=clientAuth"])?;
         let key = fs::read_to_string(made.file("server.key"))?;
         let certificate = fs::read_to_string(made.file("server.pem"))?;
         fs::write(made.file("server.both.pem"), key + &certificate)?;
@@ -35,12 +38,15 @@ impl Certificates {
         self.folder.path().join(name)
     }
 
-    fn make(&self, name: &str, authority: Option<&str>, extension: &str) -> Result<()> {
+    fn make(&self, name: &str, authority: Option<&str>, extensions: &[&str]) -> Result<()> {
         let mut command = Command::new("openssl");
         command
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-            .args(["-subj", &format!("/CN=frameline-test-{name}"), "-addext", extension])
+            .args(["-subj", &format!("/CN=frameline-test-{name}"), "-batch"])
             .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")]);
+        for extension in extensions {
+            command.args(["-addext", extension]);
+        }
         if let Some(authority) = authority {
             command.args(["-CA", &format!("{authority}.pem"), "-CAkey", &format!("{authority}.key")]);
         }

@@ -182,6 +182,19 @@ Examples:
   frameline schemas apply --execute           before the first process of a new version starts"
     )]
     Schemas(SchemasCommand),
+    /// Plan to bring the schema of files and jobs up to date; with --execute, do it
+    #[command(after_help = "\
+Examples:
+  frameline migrate                            what is there, and what is missing
+  frameline migrate --execute                  before the services of a new version start
+
+It is about PostgreSQL, where jobs.url names one; a file in the data directory is brought up to date by whoever opens
+it. Several may do it at the same time: the first one does it, and the others find it done.")]
+    Migrate {
+        /// Do it
+        #[arg(long)]
+        execute: bool,
+    },
     /// Make the vector index anew
     #[command(
         subcommand,
@@ -376,6 +389,7 @@ mod tests {
             "topics apply",
             "schemas check",
             "schemas apply",
+            "migrate",
             "vectors rebuild",
         ] {
             let cli = parse(&format!("frameline {command} --json --data d")).unwrap();

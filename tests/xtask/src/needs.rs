@@ -18,7 +18,7 @@ struct Need {
     is_met: fn() -> bool,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         name: "a C compiler",
         why: "OpenSSL, librdkafka and SQLite are built from source",
@@ -54,6 +54,12 @@ const NEEDS: [Need; 7] = [
         why: "Apache Kafka and the schema registry are fetched by it",
         packages: &["maven"],
         is_met: || runs("mvn", "--version"),
+    },
+    Need {
+        name: "PostgreSQL",
+        why: "jobs are kept in it; the tests run servers of their own, and leave its service alone",
+        packages: &["postgresql"],
+        is_met: has_postgresql,
     },
     Need {
         name: "Python 3 with venv and pip",
@@ -125,6 +131,12 @@ fn python_makes_environments() -> bool {
     let mut command = Command::new("python3");
     command.args(["-c", "import ensurepip, venv"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
+}
+
+/// Debian keeps its programs apart, a folder for each version.
+fn has_postgresql() -> bool {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin/postgres")).any(|program| program.is_file())
 }
 
 fn java_is_new_enough() -> bool {

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Result;
-use frameline_stores::jobs::JobStore;
 use uuid::Uuid;
 
 use super::Context;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use frameline_discover::{AddEvent, AddOutcome};
-use frameline_stores::jobs::{Job, JobStore};
+use frameline_stores::jobs::{Job, StoreError};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ use crate::output::{self, count, one_line};
 use crate::progress::Progress;
 use crate::stages::Name;
 
+/// Between two looks, however much happens.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// More files than this are summed up; what failed or was skipped is always listed.
 const LISTED: usize = 30;
@@ -98,19 +99,23 @@ fn unserved(context: &Context) -> String {
 /// Waits until all jobs have ended, and says of each file how. False when the time was up before.
 async fn follow(context: &Context, rows: &mut [Row], timeout: Option<Duration>) -> Result<bool> {
     let store = context.ports.jobs().await?;
+    let mut changes = store.changes().await?;
     let jobs: Vec<Uuid> = rows.iter().filter_map(|row| row.job).collect();
     let followed: HashSet<Uuid> = store.unfinished(&jobs).await?.into_iter().collect();
-    let begun = Instant::now();
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut progress = Progress::start(context.output, Some(jobs.len()));
     let unfinished = loop {
-        let unfinished = store.unfinished(&jobs).await?;
-        let is_late = timeout.is_some_and(|timeout| begun.elapsed() >= timeout);
+        let unfinished = patiently(deadline, async || store.unfinished(&jobs).await).await?;
+        let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let current = unfinished.first().and_then(|job| rows.iter().find(|row| row.job == Some(*job)));
         progress.set(jobs.len() - unfinished.len(), current.map_or("", |row| &row.file));
         if unfinished.is_empty() || is_late {
             break unfinished;
         }
         tokio::time::sleep(LOOK_AGAIN).await;
+        let rest = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        // Where the time is up, too, there is one more look.
+        let _ = tokio::time::timeout(rest, changes.next()).await;
     };
     drop(progress);
     for row in rows.iter_mut() {
@@ -118,11 +123,32 @@ async fn follow(context: &Context, rows: &mut [Row], timeout: Option<Duration>) 
         let Some(job_id) = row.job.filter(|job_id| row.state != "unchanged" || followed.contains(job_id)) else {
             continue;
         };
-        if let Some(job) = store.job(&job_id.to_string()).await? {
+        if let Some(job) = patiently(deadline, async || store.job(&job_id.to_string()).await).await? {
             row.take(&job);
         }
     }
     Ok(unfinished.is_empty())
+}
+
+/// Asks until there is an answer, or it is late: the work goes on while the store is away for a moment.
+async fn patiently<T>(
+    deadline: Option<Instant>,
+    ask: impl AsyncFn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut is_told = false;
+    loop {
+        match ask().await {
+            Err(error @ StoreError::Unavailable { .. })
+                if deadline.is_none_or(|deadline| Instant::now() < deadline) =>
+            {
+                if !std::mem::replace(&mut is_told, true) {
+                    output::note(format!("{error}; waiting for it"));
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 impl Row {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use frameline_schemas::{Outcome, Step};
-use frameline_stores::jobs::{Job, JobStore, StageCounts, Trouble};
+use frameline_stores::jobs::{Job, StageCounts, Trouble};
 use serde::Serialize;
 use uuid::Uuid;
 

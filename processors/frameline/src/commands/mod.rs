@@ -12,6 +12,7 @@ mod doctor;
 mod feed;
 mod jobs;
 mod lag;
+mod migrate;
 mod replay;
 mod rewind;
 mod schemas;
@@ -94,6 +95,7 @@ async fn run_in(context: Context, command: Command) -> Result<()> {
         Command::Config(command) => config::run(&context, &command),
         Command::Topics(command) => topics::run(context, &command).await,
         Command::Schemas(command) => schemas::run(context, &command).await,
+        Command::Migrate { execute } => migrate::run(context, execute).await,
         Command::Vectors(command) => vectors::run(context, command).await,
         Command::Completion { shell } => completion::run(shell),
         Command::Worker { .. } => Ok(()),

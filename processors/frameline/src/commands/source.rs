@@ -11,7 +11,7 @@ use frameline_runtime::log::scan::Span;
 use frameline_runtime::wire::Wire;
 use frameline_runtime::{Record, TopicPartition};
 use frameline_schemas::{SchemaIds, schema_id};
-use frameline_stores::jobs::{Catalogue, SqliteJobs};
+use frameline_stores::jobs::Catalogue;
 use uuid::Uuid;
 
 use super::Context;
@@ -26,13 +26,14 @@ pub(super) struct Source {
     pub(super) log: Arc<dyn Log>,
     pub(super) wire: Arc<Wire>,
     /// None where there is no data directory: the doctor looks at a log on Kafka all the same.
-    catalogue: Option<Arc<SqliteJobs>>,
+    catalogue: Option<Arc<dyn Catalogue>>,
 }
 
 impl Source {
     /// That of the ports.
     pub(super) async fn open(context: &Context) -> Result<Self> {
-        let catalogue = if context.ports.is_complete()? { Some(context.ports.jobs().await?) } else { None };
+        let is_complete = context.ports.is_complete()?;
+        let catalogue = if is_complete { Some(context.ports.jobs().await? as Arc<dyn Catalogue>) } else { None };
         Ok(Self { log: context.ports.log().await?, wire: context.ports.wire()?, catalogue })
     }
 

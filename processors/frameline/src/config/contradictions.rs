@@ -36,6 +36,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     }
     found.extend(config.schemas.contradiction());
     found.extend(config.blobs.contradiction(&config.service.tenant));
+    found.extend(config.jobs.contradiction());
     found.extend(config.vectors.contradiction());
     found.extend(config.telemetry.contradictions());
     for (name, settings) in config.stages.iter() {

@@ -6,6 +6,7 @@
 
 mod blobs;
 mod contradictions;
+mod jobs;
 mod kafka;
 pub(crate) mod keys;
 mod layers;
@@ -21,6 +22,7 @@ use anyhow::Result;
 use toml::Value;
 
 pub(crate) use blobs::Blobs;
+pub(crate) use jobs::Jobs;
 pub(crate) use kafka::Kafka;
 pub(crate) use keys::Key;
 pub(crate) use layers::Source;

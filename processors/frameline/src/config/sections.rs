@@ -12,7 +12,7 @@ use frameline_runtime::settings::duration;
 use frameline_validate::ValidateSettings;
 use serde::{Deserialize, Serialize};
 
-use super::{Blobs, Kafka, Schemas, Telemetry, Vectors};
+use super::{Blobs, Jobs, Kafka, Schemas, Telemetry, Vectors};
 use crate::stages::Name;
 
 /// Everything that can be configured.
@@ -23,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) kafka: Kafka,
     pub(crate) schemas: Schemas,
     pub(crate) blobs: Blobs,
+    pub(crate) jobs: Jobs,
     pub(crate) vectors: Vectors,
     pub(crate) discover: Discover,
     pub(crate) identify: IdentifySettings,
@@ -129,6 +130,7 @@ impl Config {
             kafka: Kafka::default(),
             schemas: Schemas::default(),
             blobs: Blobs::default(),
+            jobs: Jobs::default(),
             vectors: Vectors::default(),
             discover: Discover::default(),
             identify: IdentifySettings::default(),

@@ -5,6 +5,7 @@ pub(crate) mod topics;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::Result;
 use frameline_discover::{Discover, DiscoverSettings};
@@ -18,7 +19,7 @@ use frameline_runtime::log::sqlite::SqliteLog;
 use frameline_runtime::trace::Tracer;
 use frameline_runtime::wire::{Wire, WireError};
 use frameline_stores::blobs::Blobs;
-use frameline_stores::jobs::SqliteJobs;
+use frameline_stores::jobs::{FilesAndJobs, PostgresJobs, Schema, SqliteJobs, StoreError};
 use frameline_stores::vectors::qdrant::Models;
 use frameline_stores::vectors::{QdrantVectors, SqliteVectors, Vectors, VectorsError};
 use frameline_topics::Change;
@@ -29,6 +30,9 @@ use crate::data::DataDir;
 use crate::error::Refusal;
 use crate::tampering::Tampering;
 
+/// What to do about a database that lacks migrations.
+pub(crate) const MIGRATE: &str = "run `frameline migrate --execute`; or set jobs.migrate = true";
+
 /// The ports of this process; each is opened once, when it is first asked for.
 pub(crate) struct Ports {
     data: DataDir,
@@ -37,7 +41,7 @@ pub(crate) struct Ports {
     tracer: Tracer,
     wire: OnceLock<Arc<Wire>>,
     log: OnceCell<OpenLog>,
-    jobs: OnceCell<Arc<SqliteJobs>>,
+    jobs: OnceCell<Arc<dyn FilesAndJobs>>,
     vectors: OnceCell<Arc<dyn Vectors>>,
     blobs: OnceLock<Blobs>,
 }
@@ -140,9 +144,53 @@ impl Ports {
     }
 
     /// Files and jobs.
-    pub(crate) async fn jobs(&self) -> Result<Arc<SqliteJobs>> {
-        let open = async || SqliteJobs::open(&self.data.jobs()).await.map(Arc::new);
-        Ok(Arc::clone(self.jobs.get_or_try_init(open).await?))
+    pub(crate) async fn jobs(&self) -> Result<Arc<dyn FilesAndJobs>> {
+        Ok(Arc::clone(self.jobs.get_or_try_init(|| self.open_jobs()).await?))
+    }
+
+    async fn open_jobs(&self) -> Result<Arc<dyn FilesAndJobs>> {
+        match self.postgres().await? {
+            Some(jobs) => Ok(Arc::new(jobs)),
+            None => Ok(Arc::new(SqliteJobs::open(&self.data.jobs()).await?)),
+        }
+    }
+
+    /// Files and jobs as PostgreSQL has them, where they are there.
+    pub(crate) async fn postgres(&self) -> Result<Option<PostgresJobs>> {
+        let Some(settings) = self.config.jobs.settings()? else { return Ok(None) };
+        if self.config.jobs.migrate {
+            PostgresJobs::migrate(&settings).await?;
+        }
+        match PostgresJobs::open(&settings).await {
+            Ok(jobs) => Ok(Some(jobs)),
+            Err(error @ StoreError::Older { .. }) => Err(Refusal::new(error.to_string(), MIGRATE).into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How long a job is kept after its end; `None` is for ever.
+    pub(crate) fn jobs_retention(&self) -> Option<Duration> {
+        self.config.jobs.retention()
+    }
+
+    /// How far the schema of files and jobs is. Nothing is changed.
+    pub(crate) async fn schema(&self) -> Result<Schema> {
+        Ok(match self.config.jobs.settings()? {
+            Some(settings) => PostgresJobs::schema(&settings).await?,
+            None => SqliteJobs::schema(&self.data.jobs()).await?,
+        })
+    }
+
+    /// Brings it up to date.
+    pub(crate) async fn migrate(&self) -> Result<Schema> {
+        match self.config.jobs.settings()? {
+            Some(settings) => Ok(PostgresJobs::migrate(&settings).await?),
+            None => {
+                self.prepare_folders()?;
+                self.jobs().await?;
+                self.schema().await
+            }
+        }
     }
 
     /// The index.
@@ -301,7 +349,10 @@ impl Ports {
     }
 
     fn stores(&self) -> Vec<PathBuf> {
-        let mut stores = vec![self.data.jobs()];
+        let mut stores = Vec::new();
+        if self.config.jobs.is_embedded() {
+            stores.push(self.data.jobs());
+        }
         if self.config.vectors.is_embedded() {
             stores.push(self.data.vectors());
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use frameline_runtime::metric;
-use frameline_stores::jobs::{Catalogue, JobState, JobStore};
+use frameline_stores::jobs::JobState;
 use metrics::gauge;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;

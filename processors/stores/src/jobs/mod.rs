@@ -8,8 +8,14 @@
 //! - [`JobStore`] folds the progress that the stages tell into the state of jobs. Facts are a union under the
 //!   key of job, stage, step and unit, so their order and their repeats do not matter; [`status`] says what they
 //!   add up to.
+//!
+//! Both are in one SQLite file, or in PostgreSQL; what is written and decided is the same code for both.
 
 mod catalogue;
+mod changes;
+pub mod postgres;
+mod schema;
+mod sql;
 mod sqlite;
 pub mod status;
 
@@ -21,6 +27,9 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub use catalogue::{Decision, FileContent, FileEntry, HandOver, Offer, Offered};
+pub use changes::{Change, Changes};
+pub use postgres::PostgresJobs;
+pub use schema::{Schema, Step as SchemaStep};
 pub use sqlite::SqliteJobs;
 pub use status::{JobState, StageCounts};
 
@@ -62,6 +71,11 @@ pub trait Catalogue: Send + Sync + 'static {
     async fn file_counts(&self) -> Result<FileCounts, StoreError>;
 }
 
+/// Files and jobs in one database.
+pub trait FilesAndJobs: Catalogue + JobStore {}
+
+impl<T: Catalogue + JobStore> FilesAndJobs for T {}
+
 /// What jobs have come to.
 #[async_trait]
 pub trait JobStore: Send + Sync + 'static {
@@ -82,6 +96,14 @@ pub trait JobStore: Send + Sync + 'static {
 
     /// How many jobs are in each state; a state without jobs is missing.
     async fn job_counts(&self) -> Result<BTreeMap<JobState, u64>, StoreError>;
+
+    /// Removes jobs that ended before `before_ms`, in milliseconds since 1970, with all that was told of them: at most
+    /// `limit` or a few hundred of them. Gives how many. A failed job of its file's newest revision stays, whenever it
+    /// ended: it is why the same content is taken again when it is offered again.
+    async fn remove_ended(&self, before_ms: i64, limit: usize) -> Result<usize, StoreError>;
+
+    /// What happens to jobs from now on, whichever process brings it about. Any number of readers may follow.
+    async fn changes(&self) -> Result<Changes, StoreError>;
 }
 
 /// Why the store cannot answer.
@@ -96,15 +118,22 @@ pub enum StoreError {
         reason: String,
     },
     /// Its contents are broken.
-    #[error(
-        "the job store {place} is damaged: {reason}; put a backup of its whole folder back, or stop frameline, move the \
-         folder away, and add the files again: the index beside it counts on the revisions that it knows"
-    )]
+    #[error("the job store {place} is damaged: {reason}")]
     Damaged {
         /// The file or server.
         place: String,
-        /// What was found.
+        /// What was found, and what to do.
         reason: String,
+    },
+    /// It was not brought up to date.
+    #[error("the job store {place} has version {found}, and this program needs {known}")]
+    Older {
+        /// The file or server.
+        place: String,
+        /// Its version; 0 where nothing was ever made.
+        found: i64,
+        /// The one that is needed.
+        known: i64,
     },
     /// A newer program wrote it.
     #[error("the job store {place} has version {found}, and this program knows {known}: use the newer program")]
@@ -125,6 +154,10 @@ pub enum StoreError {
         count: usize,
     },
 }
+
+/// What to do about a store that is damaged.
+const NEW_START: &str = "put a backup of its whole folder back, or stop frameline, move the folder away, and add the \
+     files again: the index beside it counts on the revisions that it knows";
 
 /// A job as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

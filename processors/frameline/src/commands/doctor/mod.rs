@@ -1,6 +1,7 @@
 //! `frameline doctor`: whether everything that the product stands on is as it should be, and what to do where it
 //! is not. It changes nothing.
 
+mod jobs;
 mod log;
 mod machine;
 mod schemas;
@@ -83,6 +84,9 @@ pub(super) async fn run(context: Context) -> Result<()> {
     };
     findings.extend(log::all(&context, has_data).await);
     findings.push(schemas::look(&context).await);
+    if has_data || !context.loaded.config.jobs.is_embedded() {
+        findings.push(jobs::look(&context).await);
+    }
     if has_data {
         findings.extend(services::all(&context).await);
         findings.extend(stores::all(&context).await);

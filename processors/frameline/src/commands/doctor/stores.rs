@@ -1,13 +1,12 @@
-//! Blobs, vectors, jobs: whether they answer, and what is in them.
+//! Blobs, vectors: whether they answer, and what is in them.
 
 use anyhow::Result;
-use frameline_stores::jobs::{Catalogue as _, JobStore as _};
 
 use super::{Context, Finding};
 
 /// All of them.
 pub(super) async fn all(context: &Context) -> Vec<Finding> {
-    vec![of("jobs", jobs(context).await), of("vectors", vectors(context).await), of("blobs", blobs(context).await)]
+    vec![of("vectors", vectors(context).await), of("blobs", blobs(context).await)]
 }
 
 fn of(check: &'static str, found: Result<String>) -> Finding {
@@ -17,18 +16,6 @@ fn of(check: &'static str, found: Result<String>) -> Finding {
             Finding::error(check, format!("{error:#}"), "see to it as it says; nothing that is accepted is lost")
         }
     }
-}
-
-async fn jobs(context: &Context) -> Result<String> {
-    let jobs = context.ports.jobs().await?;
-    let files = jobs.file_counts().await?;
-    let states = jobs.job_counts().await?;
-    let states: Vec<String> = states.iter().map(|(state, number)| format!("{number} {}", state.as_str())).collect();
-    Ok(format!(
-        "{} files; jobs: {}",
-        files.files,
-        if states.is_empty() { "none".to_owned() } else { states.join(", ") }
-    ))
 }
 
 async fn vectors(context: &Context) -> Result<String> {

@@ -4,7 +4,6 @@ use std::fmt;
 
 use anyhow::Result;
 use frameline_runtime::log::scan;
-use frameline_stores::jobs::Catalogue;
 use serde::Serialize;
 
 use super::super::Context;

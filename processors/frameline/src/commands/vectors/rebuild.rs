@@ -8,7 +8,7 @@ use anyhow::Result;
 use frameline_discover::{Discover, HAND_OVER_FILES};
 use frameline_runtime::TopicPartition;
 use frameline_runtime::log::Log;
-use frameline_stores::jobs::{Catalogue, FileEntry, SqliteJobs};
+use frameline_stores::jobs::{Catalogue, FileEntry};
 use frameline_stores::vectors::qdrant::QdrantVectors;
 use frameline_stores::vectors::{Floor, Vectors};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What is needed for it.
 pub(super) struct Rebuild {
-    catalogue: Arc<SqliteJobs>,
+    catalogue: Arc<dyn Catalogue>,
     discover: Discover,
     log: Arc<dyn Log>,
     /// What is filled; none before it is there.

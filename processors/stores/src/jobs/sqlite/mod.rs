@@ -1,23 +1,28 @@
 //! Jobs and files in one SQLite file, which several processes may have open.
 //!
 //! Writers take the file's one write lock at the beginning of their transaction, so that what they decide on is
-//! what they write over. The SQL is kept to what PostgreSQL understands too.
+//! what they write over. Whoever follows changes looks every now and then whether somebody has committed.
 
-mod files;
-mod fold;
-mod jobs;
-mod rows;
+mod changes;
+mod connection;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use frameline_sqlite::{code, result_code};
-use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use frameline_sqlite::{Transaction, code, result_code};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{Sqlite, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
-use super::StoreError;
+use super::changes::{Changes, Hub};
+use super::schema::{Schema, Step};
+use super::sql::{Database, Work};
+use super::{NEW_START, StoreError};
 
 /// The schema, step by step; a released step is never changed.
-const MIGRATIONS: [&str; 2] = [include_str!("0001_files_jobs_facts.sql"), include_str!("0002_redrives.sql")];
+const STEPS: [Step; 2] = [
+    Step { name: "files_jobs_facts", sql: include_str!("0001_files_jobs_facts.sql") },
+    Step { name: "redrives", sql: include_str!("0002_redrives.sql") },
+];
 
 const CONNECTIONS: u32 = 4;
 
@@ -26,20 +31,39 @@ const CONNECTIONS: u32 = 4;
 pub struct SqliteJobs {
     pool: SqlitePool,
     place: Arc<str>,
+    hub: Hub,
 }
 
 impl SqliteJobs {
     /// Opens the file, creates it where it is missing, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = frameline_sqlite::options(path).synchronous(SqliteSynchronous::Full);
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(options);
-        let store = Self { pool, place: path.display().to_string().into() };
-        let version = frameline_sqlite::migrate(&store.pool, &MIGRATIONS).await.map_err(|error| store.error(error))?;
-        let known = MIGRATIONS.len() as i64;
-        if version > known {
-            return Err(StoreError::Newer { place: store.place.to_string(), found: version, known });
-        }
+        let store = Self::at(path, true);
+        let steps = STEPS.map(|step| step.sql);
+        let version = frameline_sqlite::migrate(&store.pool, &steps).await.map_err(|error| store.error(error))?;
+        store.schema_of(version).refuse_newer()?;
         Ok(store)
+    }
+
+    /// How far the schema of the file is; 0 where there is none. Nothing is changed.
+    pub async fn schema(path: &Path) -> Result<Schema, StoreError> {
+        let store = Self::at(path, false);
+        if !path.exists() {
+            return Ok(store.schema_of(0));
+        }
+        let found = sqlx::query_as("pragma user_version").fetch_one(&store.pool).await;
+        let (version,): (i64,) = found.map_err(|error| store.error(error))?;
+        store.pool.close().await;
+        Ok(store.schema_of(version))
+    }
+
+    fn at(path: &Path, create: bool) -> Self {
+        let options = frameline_sqlite::options(path).synchronous(SqliteSynchronous::Full).create_if_missing(create);
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(options);
+        Self { pool, place: path.display().to_string().into(), hub: Hub::default() }
+    }
+
+    fn schema_of(&self, version: i64) -> Schema {
+        Schema { place: self.place.to_string(), version, steps: &STEPS }
     }
 
     /// Closes it in order. Without this nothing is lost either.
@@ -51,8 +75,36 @@ impl SqliteJobs {
         let place = self.place.to_string();
         match fault(&error) {
             Fault::Passing(advice) => StoreError::Unavailable { place, reason: format!("{advice} ({error})") },
-            Fault::Lasting => StoreError::Damaged { place, reason: error.to_string() },
+            Fault::Lasting => StoreError::Damaged { place, reason: format!("{error}; {NEW_START}") },
         }
+    }
+}
+
+impl Database for SqliteJobs {
+    type Connection = sqlx::SqliteConnection;
+    type Kept = PoolConnection<Sqlite>;
+
+    const FILES_BELOW: &'static str = "select * from files where tenant = $1 and path > $2 and path < $3 \
+         and (is_pending or not is_deleted) order by path limit $4";
+
+    async fn connection(&self) -> sqlx::Result<PoolConnection<Sqlite>> {
+        self.pool.acquire().await
+    }
+
+    async fn write<W: Work>(&self, work: &W) -> sqlx::Result<W::Done> {
+        let mut transaction = Transaction::begin(&self.pool).await?;
+        let done = work.run(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(done)
+    }
+
+    /// The file's locks have a time of their own, and a disk answers or fails.
+    async fn answer<T: Send>(&self, asked: impl Future<Output = sqlx::Result<T>> + Send) -> Result<T, StoreError> {
+        asked.await.map_err(|error| self.error(error))
+    }
+
+    async fn listen(&self) -> Result<Changes, StoreError> {
+        self.hub.subscribe(changes::begin(self)).await
     }
 }
 
