@@ -37,9 +37,6 @@ create index jobs_of_file on jobs (file_id, revision);
 
 create index jobs_newest on jobs (created_at_ms, job_id);
 
--- What gauges count and followers ask for: the few that are under way.
-create index jobs_unfinished on jobs (job_id) where state in ('queued', 'running');
-
 -- A fact without a unit has an empty unit_id. Of two with one key the one with the greater (outcome, turn, at_ms,
 -- reason_code, reason) wins; outcome is 0 for failed, 1 for skipped, 2 for done. The turn of a failure is twice how
 -- often its record had been put back from the dead letters; one less, and so odd, where that takes the failure back.
