@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use frameline_runtime::log::{Log, PartitionLag};
+use frameline_runtime::log::{Log, PartitionLag, TopicState};
 use frameline_runtime::{Headers, Record, TopicPartition, headers};
 use frameline_schemas::Message;
 use frameline_stores::jobs::{Job, JobState, JobStore, SqliteJobs};
@@ -146,11 +146,13 @@ fn names_below(folder: &Path) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Every record of every topic that committed readers see.
+/// Every record of every topic of the chain that committed readers see.
 pub(crate) async fn read_topics(log: &Arc<dyn Log>) -> Result<BTreeMap<String, Vec<Record>>> {
     let mut all = BTreeMap::new();
     // Others' begin with two underscores, such as the broker's own.
-    for topic in log.topics().await?.into_iter().filter(|topic| !topic.name.starts_with("__")) {
+    // What operators did is on record with its time, and under an id of its own: no two runs agree.
+    let is_of_the_chain = |topic: &TopicState| !topic.name.starts_with("__") && topic.name != topics::AUDIT;
+    for topic in log.topics().await?.into_iter().filter(is_of_the_chain) {
         let read = |partition| {
             let partition = TopicPartition::new(topic.name.as_str(), partition);
             async move { log.read(&partition, 0, ALL).await }

@@ -48,7 +48,10 @@ impl SqliteVectors {
     pub async fn open(path: &Path) -> Result<Self, VectorsError> {
         extension::register()?;
         let options = frameline_sqlite::options(path).synchronous(SqliteSynchronous::Full);
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.clone());
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .after_connect(|connection, _| Box::pin(extension::rank_words(connection)))
+            .connect_lazy_with(options.clone());
         let writer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
         let place = Place(Arc::from(path.display().to_string()));
         let vectors = Self { readers, writer, place, rules: Rules::Kept };

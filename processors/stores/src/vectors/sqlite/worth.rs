@@ -4,7 +4,7 @@
 //!
 //! WEIGHTS are those of the phrases of the query, in their order, as `f32` in little-endian.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 
 use libsqlite3_sys as sqlite;
 
@@ -17,12 +17,8 @@ const COLUMN_WEIGHTS: [f32; 3] = [NAME_WEIGHT, FILE_WEIGHT, TEXT_WEIGHT];
 /// Gives a connection the function.
 ///
 /// # Safety
-/// SQLite calls it, with a connection that is being opened; FTS5 is in it already.
-pub(super) unsafe extern "C" fn init(
-    connection: *mut sqlite::sqlite3,
-    _: *mut *mut c_char,
-    _: *const sqlite::sqlite3_api_routines,
-) -> c_int {
+/// A connection that is open, and that nobody else uses meanwhile.
+pub(super) unsafe fn init(connection: *mut sqlite::sqlite3) -> c_int {
     // SAFETY: this is how FTS5 hands out its interface, see "Extending FTS5": the statement fills the pointer that is
     // bound to it, and the interface lives as long as the connection.
     unsafe {
