@@ -246,24 +246,28 @@ pub(super) async fn every_hop_carries_trace_origin_and_job(log: Arc<dyn Log>) {
 }
 
 pub(super) async fn intake_stops_when_enough_is_in_hand(log: Arc<dyn Log>) {
+    const RECORDS: usize = 600;
     let world = World::new(log, 2).await;
-    world.feed((0..5_000).map(|index| (format!("key-{index}"), format!("hold {index}")))).await;
+    // So large that what the adapters may have on its way when intake is paused is far from everything.
+    let large = |index| (format!("key-{index}"), format!("hold {index} {}", "x".repeat(60_000)));
+    for few in 0..RECORDS / 50 {
+        world.feed((50 * few..50 * (few + 1)).map(large)).await;
+    }
     let stage = Obedient::new(&world);
     let bounded = StageSettings { in_flight_records: 100, ..settings() };
     let running = Running::start(&world, Arc::clone(&stage), bounded, "one");
     wait_until("it is saturated", async || running.status.snapshot().in_flight >= 100).await;
-    // What the adapters may have on its way when intake is paused is bounded too, and far from everything: it stays so
-    // for as long as a driver that goes on taking would need for all of it, many times over.
+    // It stays so for as long as a driver that goes on taking would need for all of it, many times over.
     let until = Instant::now() + Duration::from_secs(3);
     wait_until("it has held back for a while", async || {
-        assert!(running.status.snapshot().in_flight < 4_500);
+        assert!(running.status.snapshot().in_flight < RECORDS - 100);
         Instant::now() > until
     })
     .await;
     stage.open_gate();
     world.wait_for_no_lag().await;
     running.stop().await.unwrap();
-    assert_eq!(world.read(world.output).await.len(), 5_000);
+    assert_eq!(world.read(world.output).await.len(), RECORDS);
 }
 
 pub(super) async fn batches_fill_up_to_their_size(log: Arc<dyn Log>) {
