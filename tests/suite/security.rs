@@ -159,13 +159,6 @@ fn what_cannot_work_is_told_at_once_with_the_key_to_look_at() {
     refuses_to_start(&product, &secure, &wrong_ca, &["vouches", "kafka.tls.ca_file"]);
     refuses_to_start(&product, &broker().mutual(), "", &["security_protocol is plaintext", "kafka.tls"]);
     refuses_to_start(&product, &secure, "", &["security_protocol is plaintext", "sasl_ssl"]);
-    let tls = format!(
-        "security_protocol = \"ssl\"\ntls = {{ ca_file = \"{}\" }}\n",
-        shown(&broker().certificates.file("ca.pem"))
-    );
-    refuses_to_start(&product, &broker().plain(), &tls, &["does not speak TLS"]);
-    refuses_to_start(&product, &broker().mutual(), &tls, &["kafka.tls.certificate_file"]);
-    refuses_to_start(&product, &broker().secure_by_name(), &right, &["for another name", "kafka.tls.verify_host"]);
 }
 
 #[test]
