@@ -1,6 +1,7 @@
 //! The contract on Apache Kafka, under both group protocols, and what only a broker can have: aborted records,
 //! stale generations, an end.
 
+mod cut_off;
 mod identity;
 mod processes;
 mod terminate;

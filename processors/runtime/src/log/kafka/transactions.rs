@@ -4,6 +4,10 @@
 //! ends in an abort; where even that fails, the producer is thrown away, and its successor of the same name makes
 //! the broker abort. Once the commit was asked for, its outcome is the broker's: it is asked again until it says.
 //!
+//! The name is the owner's for as long as the broker waits for what is open under it. Whoever was cut off for longer
+//! may have been replaced, and goes on under a name of its own: the same one would fence who replaced it. Whether it
+//! still has a say is then told by the generation of its positions.
+//!
 //! Reports of failed records are served by the producer's own thread, and `rd_kafka_flush` waits for them; the
 //! flush of rdkafka waits in slices of 100 ms.
 
@@ -25,6 +29,7 @@ use rdkafka::producer::{
 };
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use uuid::Uuid;
 
 use super::context::{log_line, report};
 use super::faults::{Meaning, log_error, meaning_of, refusal_of};
@@ -49,7 +54,11 @@ type Producer = ThreadedProducer<Reports>;
 /// Writes transactions under one name. A later one of the same name fences it.
 pub(super) struct Transactions {
     settings: KafkaSettings,
+    /// What the name begins with, and is at first.
+    owner: String,
     name: String,
+    /// When the broker gives up what may be open under the name.
+    given_up_at: Instant,
     producer: Option<Producer>,
     /// Set when the owner leaves: nothing is waited for any more.
     closing: Arc<AtomicBool>,
@@ -85,9 +94,10 @@ impl From<CommitError> for Stop {
 
 impl Transactions {
     /// Takes the name, which fences whoever had it.
-    pub(super) fn open(settings: KafkaSettings, name: String, closing: Arc<AtomicBool>) -> Result<Self, LogError> {
-        let producer = opened(&settings, &name, &closing)?;
-        Ok(Self { settings, name, producer: Some(producer), closing, narrow: Topics::new(), fenced: None })
+    pub(super) fn open(settings: KafkaSettings, owner: String, closing: Arc<AtomicBool>) -> Result<Self, LogError> {
+        let producer = Some(opened(&settings, &owner, &closing, Instant::now() + OPEN_TIMEOUT)?);
+        let (name, given_up_at) = (owner.clone(), Instant::now());
+        Ok(Self { settings, owner, name, given_up_at, producer, closing, narrow: Topics::new(), fenced: None })
     }
 
     /// Writes all of it or nothing.
@@ -120,13 +130,13 @@ impl Transactions {
         }
         let producer = match self.producer.take() {
             Some(producer) => producer,
-            None => opened(&self.settings, &self.name, &self.closing)
-                .map_err(|error| CommitError::Unavailable(error.to_string()))?,
+            None => self.reopened().map_err(|error| CommitError::Unavailable(error.to_string()))?,
         };
+        self.given_up_at = Instant::now() + self.settings.transaction_timeout();
         let transaction = Transaction {
             producer: &producer,
             closing: &self.closing,
-            deadline: Instant::now() + self.settings.transaction_timeout(),
+            deadline: self.given_up_at,
             is_open: Cell::new(false),
         };
         let result = work(&transaction);
@@ -138,12 +148,22 @@ impl Transactions {
         }
         result
     }
+
+    /// In the place of a producer that was thrown away.
+    fn reopened(&mut self) -> Result<Producer, LogError> {
+        let mut deadline = Instant::now() + OPEN_TIMEOUT;
+        if Instant::now() < self.given_up_at {
+            deadline = deadline.min(self.given_up_at);
+        } else {
+            self.name = format!("{}/{}", self.owner, Uuid::new_v4());
+        }
+        opened(&self.settings, &self.name, &self.closing, deadline)
+    }
 }
 
-fn opened(settings: &KafkaSettings, name: &str, closing: &AtomicBool) -> Result<Producer, LogError> {
+fn opened(settings: &KafkaSettings, name: &str, closing: &AtomicBool, deadline: Instant) -> Result<Producer, LogError> {
     let producer: Producer =
         settings.producer(name).create_with_context(Reports::default()).map_err(|error| log_error(&error))?;
-    let deadline = Instant::now() + OPEN_TIMEOUT;
     patiently(closing, deadline, || producer.init_transactions(SLICE)).map_err(|error| log_error(&error))?;
     Ok(producer)
 }
