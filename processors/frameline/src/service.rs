@@ -90,7 +90,7 @@ impl Service {
             instance: instance(config, order.instance.as_deref())?,
             config,
             tracer: ports.tracer(),
-            wire: ports.wire()?,
+            wire: ports.wire().await?,
             tampering: ports.tampering(),
             stop: &stop,
             tasks: &mut tasks,

@@ -19,6 +19,15 @@ impl Backoff {
         let full = self.base.saturating_mul(1 << doublings).min(self.cap);
         full.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
     }
+
+    /// The longest that a record waits in all when it is tried so often.
+    pub fn longest(&self, attempts: u32) -> Duration {
+        let failures = attempts.saturating_sub(1);
+        // From then on every wait is as long as the cap.
+        let doubling = failures.min(32);
+        let doubled: Duration = (1..=doubling).map(|failure| self.delay(failure, 1.0)).sum();
+        doubled.saturating_add(self.delay(u32::MAX, 1.0).saturating_mul(failures - doubling))
+    }
 }
 
 #[cfg(test)]
@@ -33,6 +42,13 @@ mod tests {
     fn waits_double_up_to_the_cap() {
         let waits: Vec<u128> = [1, 2, 3, 9, 10, u32::MAX].map(|n| BACKOFF.delay(n, 1.0).as_millis()).to_vec();
         assert_eq!(waits, [100, 200, 400, 25_600, 30_000, 30_000]);
+    }
+
+    #[test]
+    fn the_longest_wait_of_all_is_the_sum_of_the_longest_waits() {
+        let sums = [0, 1, 2, 5, 12].map(|attempts| BACKOFF.longest(attempts).as_millis());
+        assert_eq!(sums, [0, 0, 100, 1_500, 51_100 + 2 * 30_000]);
+        assert_eq!(BACKOFF.longest(132) - BACKOFF.longest(32), 100 * BACKOFF.cap);
     }
 
     proptest! {

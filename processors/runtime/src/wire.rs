@@ -32,6 +32,9 @@ pub enum WireError {
     /// It lacks releases that records are written with.
     #[error("the schema registry lacks {0}: `frameline schemas apply --execute` registers what is missing")]
     Unregistered(String),
+    /// Its ids are not those that the log was written under.
+    #[error("{0}")]
+    Foreign(String),
 }
 
 /// The ids, and who is asked about them.

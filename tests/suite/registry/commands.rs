@@ -5,6 +5,8 @@ use frameline_runtime::log::sqlite::SqliteLog;
 use frameline_runtime::{Headers, Output, TopicPartition};
 use frameline_schemas::{RELEASES, current};
 use frameline_tests::apicurio::Apicurio;
+use frameline_tests::http::get;
+use frameline_tests::proxy::{Proxy, Weather};
 use serde_json::Value;
 
 use super::{config, registry};
@@ -129,6 +131,36 @@ fn a_registry_is_neither_switched_on_nor_off_over_records_with_other_ids() {
         log.append(vec![foreign]).await.unwrap();
     });
     assert_eq!(up(&other, &with_registry).stop(), Some(0));
+}
+
+/// Records that wait were written under the ids of the files; then comes a registry that does not answer at first.
+#[test]
+fn a_registry_that_is_down_at_the_start_gives_no_ids_that_are_not_those_of_the_log() {
+    let (registry, product, proxy) = (registry(), Product::new(), Proxy::start().unwrap());
+    proxy.lead_to(registry.port());
+    proxy.set(Weather::Cut);
+    let note = product.file("note.md", "# Zeppelins\n\nHow an airship is moored.");
+    let mut service = product.up();
+    product.json(["add", "--wait", note.to_str().unwrap()]);
+    assert_eq!(service.stop(), Some(0));
+    product.json(["rewind", "identify", "--to-earliest", "--execute"]);
+
+    let config = config(&product, &format!("http://127.0.0.1:{}", proxy.port()), "");
+    let mut service = Running::start(product.command(["up", "--json", "--listen", "127.0.0.1:0", "--config", &config]));
+    let address = service.ready["address"].as_str().unwrap().to_owned();
+    let told = |what: &str| {
+        let states = get(&address, "/readyz").unwrap().1;
+        states.contains(what).then_some(())
+    };
+    until("a stage that waits for the registry", || told("paused"));
+    proxy.set(Weather::Fair);
+    until("why its ids are not taken", || told("not under the schema ids"));
+    assert_eq!(service.stop(), Some(0));
+
+    let mut service = product.up();
+    until("every lag is 0", || (product.json(["lag"])["lag"] == 0).then_some(()));
+    assert_eq!(product.json(["dlq", "list", "identify"])["letters"], 0, "no record was read as what it is not");
+    assert_eq!(service.stop(), Some(0));
 }
 
 /// The schema ids of the records of a topic.

@@ -34,7 +34,7 @@ impl Source {
     pub(super) async fn open(context: &Context) -> Result<Self> {
         let is_complete = context.ports.is_complete()?;
         let catalogue = if is_complete { Some(context.ports.jobs().await? as Arc<dyn Catalogue>) } else { None };
-        Ok(Self { log: context.ports.log().await?, wire: context.ports.wire()?, catalogue })
+        Ok(Self { log: context.ports.log().await?, wire: context.ports.wire().await?, catalogue })
     }
 
     /// Learns what the ids of these records stand for.

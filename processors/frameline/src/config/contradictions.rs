@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use frameline_runtime::StageSettings;
+use frameline_runtime::retry::Backoff;
 use frameline_runtime::settings::duration;
+use frameline_topics::Catalogue;
 
 use super::sections::{Config, LogKind};
+use crate::stages::Name;
+
+/// Those that a file passes until it is searchable.
+const WAY: [Name; 5] = [Name::Identify, Name::Render, Name::Validate, Name::Embed, Name::Index];
 
 /// All contradictions, in words.
 pub(super) fn of(config: &Config) -> Vec<String> {
@@ -41,6 +47,81 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     found.extend(config.telemetry.contradictions());
     for (name, settings) in config.stages.iter() {
         of_stage(name, settings, log.session_timeout, &mut found);
+    }
+    found.extend(of_retries(config));
+    found.extend(Name::ALL.into_iter().filter_map(|name| of_memory(config, name)));
+    match Catalogue::shipped() {
+        Ok(topics) => found.extend(Name::ALL.into_iter().flat_map(|name| of_topics(config, name, &topics))),
+        Err(error) => found.push(error.to_string()),
+    }
+    found
+}
+
+/// A record that succeeds at its last attempt in every stage is still to be in time.
+fn of_retries(config: &Config) -> Option<String> {
+    let waits = WAY.map(|name| {
+        let settings = config.stages.of(name);
+        let backoff = Backoff { base: settings.retry_base, cap: settings.retry_cap };
+        (backoff.longest(settings.retry_attempts), name)
+    });
+    let sum = waits.iter().fold(Duration::ZERO, |sum, (wait, _)| sum.saturating_add(*wait));
+    let promised = config.service.searchable_within;
+    let (longest, name) = waits.into_iter().max_by_key(|(wait, _)| *wait)?;
+    (sum >= promised).then(|| {
+        format!(
+            "the waits between attempts are {} in all stages up to index, {} of them by stages.{name}.retry_attempts, \
+             which is {}, and must be shorter than service.searchable_within, which is {}",
+            in_seconds(sum),
+            in_seconds(longest),
+            config.stages.of(name).retry_attempts,
+            duration::format(promised)
+        )
+    })
+}
+
+fn in_seconds(span: Duration) -> String {
+    duration::format(Duration::from_secs(span.as_secs()))
+}
+
+/// What a stage may hold at the same time: what it has taken in, what it works on, and what its child processes use.
+fn of_memory(config: &Config, name: Name) -> Option<String> {
+    let (settings, limit) = (config.stages.of(name), config.service.memory_limit_bytes);
+    let (workers, worker_bytes) = match name {
+        Name::Identify => (config.identify.workers, config.identify.worker_memory_bytes),
+        Name::Render => (config.render.workers, config.render.worker_memory_bytes),
+        Name::Validate | Name::Embed | Name::Index | Name::Jobs => (0, 0),
+    };
+    let in_work = (settings.batch_bytes as u64).saturating_mul(settings.concurrency as u64);
+    let in_children = worker_bytes.saturating_mul(workers as u64);
+    let need = (settings.in_flight_bytes as u64).saturating_add(in_work).saturating_add(in_children);
+    (limit > 0 && need > limit).then(|| {
+        let children = if in_children == 0 { "" } else { ", and workers × worker_memory_bytes of its section" };
+        format!(
+            "stages.{name} may hold {need} bytes, which is in_flight_bytes {} and batch_bytes {} × concurrency {}{children}, \
+             and must not exceed service.memory_limit_bytes, which is {limit}",
+            settings.in_flight_bytes, settings.batch_bytes, settings.concurrency
+        )
+    })
+}
+
+/// What does not go with the topics that the stage reads.
+fn of_topics(config: &Config, name: Name, topics: &Catalogue) -> Vec<String> {
+    let (batch_bytes, replicas) = (config.stages.of(name).batch_bytes, config.replicas.of(name));
+    let read = name.reads().iter().filter_map(|topic| topics.topics.get_key_value(*topic));
+    let mut found = Vec::new();
+    for (topic, about) in read {
+        if batch_bytes < about.largest_message_bytes {
+            found.push(format!(
+                "stages.{name}.batch_bytes is {batch_bytes} and must not be less than {}, the largest record of {topic}",
+                about.largest_message_bytes
+            ));
+        }
+        if i64::from(replicas) > i64::from(about.partitions) {
+            found.push(format!(
+                "replicas.{name} is {replicas} and must not exceed {}, the partitions of {topic}: more would stand idle",
+                about.partitions
+            ));
+        }
     }
     found
 }

@@ -26,6 +26,16 @@ const fn secret(name: &'static str, about: &'static str) -> Key {
 pub(crate) const KEYS: &[Key] = &[
     key("service.listen", "address", "where /healthz, /readyz and /metrics answer; port 0 takes any free one"),
     key("service.tenant", "name", "whose files these are"),
+    key(
+        "service.searchable_within",
+        "duration",
+        "what is promised of a file from its coming on: the longest waits between attempts have to fit in",
+    ),
+    key(
+        "service.memory_limit_bytes",
+        "bytes",
+        "what a process is given, such as the limit of its container: what a stage may hold has to fit in; 0 for no limit",
+    ),
     key("log.kind", "embedded, kafka", "which log carries the records between the stages"),
     key("log.create_topics", "true, false", "create missing topics at start; by default on the embedded log only"),
     key("log.session_timeout", "duration", "after this long without a sign of life a stage loses its partitions"),
@@ -153,6 +163,11 @@ pub(crate) const KEYS: &[Key] = &[
     key("validate.duplicate_aspect_share", "share, 0 to 1", "by which aspects of near-duplicates differ at most"),
     key("validate.duplicate_text_share", "share, 0 to 1", "of their words that near-duplicates have in common"),
     key("validate.files_in_memory", "files", "whose frames are remembered; those of others are read again"),
+    key(
+        "replicas.*",
+        "processes",
+        "that are meant to share the stage, at most: each needs a partition; 0 where it is open",
+    ),
     key("embed.threads", "threads", "run models at the same time; 0 for one a core"),
     key("stages.*.batch_records", "records", "largest batch"),
     key("stages.*.batch_bytes", "bytes", "largest batch; a single larger record is a batch of its own"),
@@ -179,12 +194,12 @@ pub(crate) const KEYS: &[Key] = &[
 impl Key {
     /// Whether it is the one of this name.
     pub(crate) fn names(&self, name: &str) -> bool {
-        match self.name.split_once(".*.") {
+        match self.name.split_once(".*") {
             None => self.name == name,
             Some((front, back)) => name
                 .strip_prefix(front)
                 .and_then(|rest| rest.strip_suffix(back))
-                .and_then(|stage| stage.strip_prefix('.')?.strip_suffix('.'))
+                .and_then(|stage| stage.strip_prefix('.'))
                 .is_some_and(is_stage),
         }
     }

@@ -193,6 +193,29 @@ mod tests {
                 "[stages.embed]\nretry_base = \"1m\"\n",
                 ["stages.embed.retry_base", "1m", "stages.embed.retry_cap", "30s"],
             ),
+            (
+                "[stages.embed]\nretry_attempts = 69\n",
+                [
+                    "the waits between attempts are 1827s",
+                    "stages.embed.retry_attempts, which is 69",
+                    "searchable_within",
+                    "30m",
+                ],
+            ),
+            (
+                "[stages.embed]\nbatch_bytes = 1000\n",
+                ["stages.embed.batch_bytes is 1000", "1048576", "largest record", "units"],
+            ),
+            ("[replicas]\nindex = 13\n", ["replicas.index is 13", "12", "partitions", "embeddings"]),
+            (
+                "[service]\nmemory_limit_bytes = 70000000\n",
+                [
+                    "stages.embed may hold 75497472 bytes",
+                    "batch_bytes 4194304 × concurrency 2",
+                    "limit_bytes",
+                    "70000000",
+                ],
+            ),
             ("[log]\nkind = \"kafka\"\n", ["log.kind", "kafka", "kafka.bootstrap_servers", "empty"]),
         ] {
             let text = refusal(toml, &[]);

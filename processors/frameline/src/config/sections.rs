@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) validate: ValidateSettings,
     pub(crate) embed: Embed,
     pub(crate) stages: Stages,
+    pub(crate) replicas: Replicas,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -39,6 +40,9 @@ pub(crate) struct Config {
 pub(crate) struct Service {
     pub(crate) listen: SocketAddr,
     pub(crate) tenant: String,
+    #[serde(with = "duration")]
+    pub(crate) searchable_within: Duration,
+    pub(crate) memory_limit_bytes: u64,
 }
 
 /// Which log carries the records between the stages.
@@ -115,6 +119,31 @@ impl Stages {
     }
 }
 
+/// How many processes of each stage there are to be, at most.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Replicas {
+    pub(crate) identify: u32,
+    pub(crate) render: u32,
+    pub(crate) validate: u32,
+    pub(crate) embed: u32,
+    pub(crate) index: u32,
+    pub(crate) jobs: u32,
+}
+
+impl Replicas {
+    /// Those of one; 0 where it is open.
+    pub(crate) fn of(&self, name: Name) -> u32 {
+        match name {
+            Name::Identify => self.identify,
+            Name::Render => self.render,
+            Name::Validate => self.validate,
+            Name::Embed => self.embed,
+            Name::Index => self.index,
+            Name::Jobs => self.jobs,
+        }
+    }
+}
+
 impl Config {
     /// What holds where nothing is said. A log that others share does not get topics without being asked.
     pub(super) fn defaults(kind: LogKind) -> Self {
@@ -138,6 +167,7 @@ impl Config {
             validate: ValidateSettings::default(),
             embed: Embed::default(),
             stages: Stages::default(),
+            replicas: Replicas::default(),
             telemetry: Telemetry::default(),
         }
     }
@@ -145,7 +175,12 @@ impl Config {
 
 impl Default for Service {
     fn default() -> Self {
-        Self { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8470), tenant: "default".to_owned() }
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8470),
+            tenant: "default".to_owned(),
+            searchable_within: Duration::from_secs(30 * 60),
+            memory_limit_bytes: 0,
+        }
     }
 }
 

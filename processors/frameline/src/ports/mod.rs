@@ -39,7 +39,7 @@ pub(crate) struct Ports {
     config: Config,
     tampering: Tampering,
     tracer: Tracer,
-    wire: OnceLock<Arc<Wire>>,
+    wire: OnceCell<Arc<Wire>>,
     log: OnceCell<OpenLog>,
     jobs: OnceCell<Arc<dyn FilesAndJobs>>,
     vectors: OnceCell<Arc<dyn Vectors>>,
@@ -59,7 +59,7 @@ impl Ports {
             config,
             tampering,
             tracer: Tracer::default(),
-            wire: OnceLock::new(),
+            wire: OnceCell::new(),
             log: OnceCell::new(),
             jobs: OnceCell::new(),
             vectors: OnceCell::new(),
@@ -83,15 +83,14 @@ impl Ports {
     }
 
     /// Which schemas the ids of records stand for: those of a registry, where one is configured.
-    pub(crate) fn wire(&self) -> Result<Arc<Wire>> {
-        if let Some(wire) = self.wire.get() {
-            return Ok(Arc::clone(wire));
-        }
-        let wire = match self.config.schemas.settings()? {
-            Some(settings) => Wire::of(Arc::new(Registry::new(&settings)?)),
-            None => Wire::of_files(),
-        };
-        Ok(Arc::clone(self.wire.get_or_init(|| Arc::new(wire))))
+    pub(crate) async fn wire(&self) -> Result<Arc<Wire>> {
+        Ok(Arc::clone(self.wire.get_or_try_init(|| self.open_wire()).await?))
+    }
+
+    async fn open_wire(&self) -> Result<Arc<Wire>> {
+        let Some(settings) = self.config.schemas.settings()? else { return Ok(Arc::new(Wire::of_files())) };
+        let (registry, url) = (Arc::new(Registry::new(&settings)?), self.config.schemas.registry.clone());
+        Ok(Arc::new(Wire::of(Arc::new(ids::OfLog { registry, url, log: self.log().await? }))))
     }
 
     /// What the fault harness changes; nothing, in the product.
@@ -239,7 +238,7 @@ impl Ports {
         };
         Ok(Discover::new(self.jobs().await?, self.blobs()?, self.log().await?, settings)
             .traced(self.tracer())
-            .addressed(self.wire()?))
+            .addressed(self.wire().await?))
     }
 
     /// Makes the folders of the data directory.
@@ -271,12 +270,7 @@ impl Ports {
             }
         }
         self.create_or_refuse(log.as_ref(), &changes).await?;
-        // While a registry is down nobody knows what its ids are, and no record is read or written.
-        if self.learn_ids().await? {
-            let registry = &self.config.schemas.registry;
-            let source = if registry.is_empty() { "this version's own files" } else { registry };
-            ids::refuse_others(log.as_ref(), self.wire()?.as_ref(), source).await?;
-        }
+        self.learn_ids(log.as_ref()).await?;
         self.check_blobs().await?;
         if !is_complete {
             self.jobs().await?;
@@ -295,19 +289,24 @@ impl Ports {
         }
     }
 
-    /// A registry that lacks our schemas is refused at the start. One that is down is not: stages wait for it. Gives
-    /// whether they are known.
-    async fn learn_ids(&self) -> Result<bool> {
-        match self.wire()?.open().await {
-            Ok(()) => Ok(true),
+    /// A registry that lacks our schemas is refused at the start, and so is one whose ids are not those of the log. One
+    /// that is down is not: stages wait for it.
+    async fn learn_ids(&self, log: &dyn Log) -> Result<()> {
+        let wire = self.wire().await?;
+        if self.config.schemas.registry.is_empty() {
+            return ids::refuse_others(log, &wire).await;
+        }
+        match wire.open().await {
+            Ok(()) => Ok(()),
             Err(error @ WireError::Unavailable(_)) => {
                 tracing::warn!(%error, "stages wait until it answers");
-                Ok(false)
+                Ok(())
             }
             Err(WireError::Unregistered(missing)) => {
                 let message = format!("the schema registry {} lacks {missing}", self.config.schemas.registry);
                 Err(Refusal::new(message, "`frameline schemas apply --execute` registers what is missing").into())
             }
+            Err(WireError::Foreign(what)) => Err(Refusal::new(what, ids::HELP).into()),
         }
     }
 

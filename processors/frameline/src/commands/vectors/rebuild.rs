@@ -58,7 +58,7 @@ impl Rebuild {
 
     /// A rebuild of a collection beside the live one.
     pub(super) async fn beside(context: &Context, fresh: Arc<QdrantVectors>) -> Result<Self> {
-        let filler = Filler::new(context.ports.log().await?, context.ports.wire()?, Arc::clone(&fresh)).await?;
+        let filler = Filler::new(context.ports.log().await?, context.ports.wire().await?, Arc::clone(&fresh)).await?;
         Ok(Self { filler: Some(filler), ..Self::of(context, fresh).await? })
     }
 
