@@ -90,13 +90,28 @@ fn a_bucket_that_cannot_be_used_ends_the_start_with_the_key_to_look_at() {
         product.file("changed.toml", text.replace(from, to)).to_str().unwrap().to_owned()
     };
     up(&changed("s3://blobs/", "s3://no-such-bucket/")).refuses(&["s3://no-such-bucket/", "blobs.url"]);
-    up(&changed(&server.endpoint(), "http://127.0.0.1:1")).refuses(&["cannot be reached", "blobs.endpoint"]);
     up(&changed("allow_http = true", "")).refuses(&["blobs.endpoint", "blobs.allow_http is false"]);
 
     login(&product, "wr0ng");
     let refused = up(&well);
     refused.refuses(&["does not let us in", "blobs.secret_access_key_file"]);
     assert!(!refused.err.contains("wr0ng"), "{}", refused.err);
+}
+
+#[test]
+fn a_bucket_that_is_down_at_the_start_is_waited_for() {
+    let (server, product) = (S3::start(), Product::new());
+    let file = config(&product, &server.settings(), &login(&product, SECRET_ACCESS_KEY));
+    let config = ["--config", file.as_str()];
+    let up = || Running::start(product.command(["up", "--json", "--listen", "127.0.0.1:0"].iter().chain(&config)));
+    let note = product.file("note.md", "# Zeppelins\n\nHow an airship is moored.");
+    assert_eq!(up().stop(), Some(0));
+    server.kill();
+    let mut service = up();
+    server.resume().unwrap();
+    product.json(["add", "--wait", note.to_str().unwrap()].iter().chain(&config));
+    assert_eq!(jobs_done(&product, &config), 1);
+    assert_eq!(service.stop(), Some(0));
 }
 
 #[test]

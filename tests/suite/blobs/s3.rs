@@ -30,7 +30,7 @@ impl super::Side for Side {
 #[track_caller]
 fn unavailable(result: Result<impl Sized, BlobsError>) -> String {
     match result.map(drop) {
-        Err(error @ BlobsError::Unavailable { .. }) => error.to_string(),
+        Err(error @ (BlobsError::Unavailable { .. } | BlobsError::Refused { .. })) => error.to_string(),
         other => panic!("{other:?}"),
     }
 }

@@ -68,6 +68,19 @@ fn database(settings: &PostgresSettings) -> &str {
 fn unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>, words: &[&str]) {
     let error = result.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    says(&error, words);
+}
+
+/// Waiting alone would bring nothing.
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>, words: &[&str]) {
+    let error = result.unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    says(&error, words);
+}
+
+#[track_caller]
+fn says(error: &StoreError, words: &[&str]) {
     let text = error.to_string();
     assert!(words.iter().all(|word| text.contains(word)) && !text.contains(PASSWORD), "{words:?} in: {text}");
 }
@@ -227,9 +240,9 @@ async fn a_password_lets_in_and_a_wrong_one_is_told_without_being_shown() {
     let about = PostgresJobs::open(&right).await.unwrap().about().await.unwrap();
     assert!(about.connections >= 1 && about.connections < about.connections_limit, "{about:?}");
     let wrong = PostgresSettings { password: Secret::new("wrong"), ..right.clone() };
-    unavailable(PostgresJobs::open(&wrong).await, &["does not let us in", "jobs.password"]);
+    refused(PostgresJobs::open(&wrong).await, &["does not let us in", "jobs.password"]);
     let nowhere = PostgresSettings { url: server.url_with_login("nowhere"), ..right };
-    unavailable(PostgresJobs::open(&nowhere).await, &["there is no such database", "jobs.url"]);
+    refused(PostgresJobs::open(&nowhere).await, &["there is no such database", "jobs.url"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -257,6 +270,6 @@ async fn tls_is_spoken_and_the_server_is_looked_at_as_it_is_asked_for() {
         (TlsMode::VerifyFull, "ca.pem", &by_name, "jobs.tls"),
         (TlsMode::VerifyCa, "none.pem", &url, "none.pem"),
     ] {
-        unavailable(PostgresJobs::open(&with(tls, ca, url.clone())).await, &[words]);
+        refused(PostgresJobs::open(&with(tls, ca, url.clone())).await, &[words]);
     }
 }

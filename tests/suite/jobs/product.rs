@@ -1,5 +1,6 @@
 //! The whole product with its jobs in PostgreSQL.
 
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use frameline_tests::postgres::{PASSWORD, Postgres};
@@ -58,6 +59,35 @@ fn migrations_are_planned_then_done_once_by_two_at_the_same_time_and_services_wa
     let doctor = product.run(with(&["doctor"]));
     let told = ["PostgreSQL", "schema 1", "connections in use", "0 files"];
     assert!(told.iter().all(|word| doctor.out.contains(word)) && !doctor.out.contains(PASSWORD), "{doctor:?}");
+}
+
+#[test]
+fn a_server_that_is_down_at_the_start_is_waited_for_and_a_wrong_password_is_not() {
+    let (server, product) = (Postgres::start(), Product::new());
+    let file = config(&product, &server, "");
+    let config = ["--config", file.as_str()];
+    product.json([&["migrate", "--execute"], &config[..]].concat());
+    server.kill();
+    let mut command = product.command([&["up", "--json", "--listen", "127.0.0.1:0"], &config[..]].concat());
+    let mut waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(waiting.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("the start waits until it answers") {
+        line.clear();
+        assert_ne!(told.read_line(&mut line).unwrap(), 0, "it did not wait");
+    }
+    assert!(line.contains("jobs.url"), "{line}");
+    server.resume().unwrap();
+    let mut ready = String::new();
+    BufReader::new(waiting.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert!(ready.contains("\"ready\""), "{ready}");
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+
+    product.file("password", "wr0ng\n");
+    let refused = product.run([&["up", "--listen", "127.0.0.1:0"], &config[..]].concat());
+    assert!(refused.status == Some(1) && refused.err.contains("jobs.password"), "{refused:?}");
+    assert!(!refused.err.contains("wr0ng"), "{refused:?}");
 }
 
 #[test]

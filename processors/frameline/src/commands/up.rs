@@ -35,6 +35,9 @@ async fn serve(context: Context, command: cli::Serve, stages: Vec<Name>, alone: 
     let config = &context.loaded.config;
     let names = stages.iter().map(|name| name.as_str()).collect();
     let listen = command.listen.unwrap_or(config.service.listen);
+    if stages.contains(&Name::Jobs) && !context.ports.meet_jobs(&stop).await? {
+        return context.output.print(&Event::Stopped { unfinished: 0 });
+    }
     let order = Order { stages, alone, listen, instance: command.instance };
     let mut service = Service::start(&context.ports, config, &order, stop.clone()).await?;
     service.ready().await?;

@@ -18,12 +18,13 @@ use frameline_runtime::log::operate::Operate;
 use frameline_runtime::log::sqlite::SqliteLog;
 use frameline_runtime::trace::Tracer;
 use frameline_runtime::wire::{Wire, WireError};
-use frameline_stores::blobs::Blobs;
+use frameline_stores::blobs::{Blobs, BlobsError};
 use frameline_stores::jobs::{FilesAndJobs, PostgresJobs, Schema, SqliteJobs, StoreError};
 use frameline_stores::vectors::qdrant::Models;
 use frameline_stores::vectors::{QdrantVectors, SqliteVectors, Vectors, VectorsError};
 use frameline_topics::Change;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, LogKind};
 use crate::data::DataDir;
@@ -32,6 +33,9 @@ use crate::tampering::Tampering;
 
 /// What to do about a database that lacks migrations.
 pub(crate) const MIGRATE: &str = "run `frameline migrate --execute`; or set jobs.migrate = true";
+
+/// How often a database that is away is looked for.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The ports of this process; each is opened once, when it is first asked for.
 pub(crate) struct Ports {
@@ -273,8 +277,12 @@ impl Ports {
         self.learn_ids(log.as_ref()).await?;
         self.check_blobs().await?;
         if !is_complete {
-            self.jobs().await?;
-            self.vectors().await?;
+            if self.config.jobs.is_embedded() {
+                self.jobs().await?;
+            }
+            if self.config.vectors.is_embedded() {
+                self.vectors().await?;
+            }
             self.data.complete()?;
         }
         Ok(())
@@ -336,15 +344,46 @@ impl Ports {
         }
     }
 
-    /// A bucket that is not there, or does not let us in, is told at the start: later every stage would wait for it.
-    /// A folder is made.
+    /// A database that refuses us is refused at the start. One that is down is waited for, until it is time to stop:
+    /// gives whether it is there.
+    pub(crate) async fn meet_jobs(&self, stop: &CancellationToken) -> Result<bool> {
+        let mut is_told = false;
+        while let Err(error) = self.jobs().await {
+            let is_away = matches!(error.downcast_ref(), Some(StoreError::Unavailable { .. }));
+            if self.config.jobs.is_embedded() || !is_away {
+                return Err(error);
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                let help = "see that PostgreSQL is up, and that jobs.url is right";
+                tracing::warn!(%error, help, "the start waits until it answers");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(false),
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// A bucket that is not there, or does not let us in, is refused at the start: later every stage would wait for
+    /// it. One that is down is not. A folder is made.
     async fn check_blobs(&self) -> Result<()> {
         let blobs = self.blobs()?;
         if self.config.blobs.is_embedded() {
             return Ok(());
         }
-        let help = "`frameline config show` explains the keys of [blobs]; `frameline doctor` asks the bucket again";
-        blobs.check().await.map_err(|error| Refusal::new("the blobs cannot be used", help).because(error).into())
+        match blobs.check().await {
+            Ok(()) => Ok(()),
+            Err(error @ BlobsError::Unavailable { .. }) => {
+                tracing::warn!(%error, "stages wait until it answers");
+                Ok(())
+            }
+            Err(error) => {
+                let help =
+                    "`frameline config show` explains the keys of [blobs]; `frameline doctor` asks the bucket again";
+                Err(Refusal::new("the blobs cannot be used", help).because(error).into())
+            }
+        }
     }
 
     fn stores(&self) -> Vec<PathBuf> {

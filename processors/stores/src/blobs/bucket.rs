@@ -137,7 +137,7 @@ pub(super) struct Bucket {
 
 /// Makes the client; nothing is sent yet. Else what is wrong with the settings.
 pub(super) fn open(settings: &BucketSettings) -> Result<(Arc<dyn ObjectStore>, Bucket), String> {
-    let (store, uploads) = client(settings).map_err(|error| trouble::reason(&error))?;
+    let (store, uploads) = client(settings).map_err(|error| trouble::of(&error).reason)?;
     let url = &settings.url;
     let parts = url.prefix.split('/').filter(|part| !part.is_empty()).chain([settings.tenant.as_str()]);
     let bucket = Bucket { url: format!("{url}/{}", settings.tenant), prefix: Location::from_iter(parts), uploads };

@@ -31,6 +31,7 @@ pub use bucket::{BucketSettings, BucketUrl, Encryption, Login, Provider};
 
 use bucket::Bucket;
 use source::Source;
+use trouble::Trouble;
 use uri::Uri;
 
 /// Why a blob cannot be had or stored.
@@ -58,6 +59,14 @@ pub enum BlobsError {
         /// Why, and what to do.
         reason: String,
     },
+    /// The bucket is not there, or does not let us in: waiting alone brings nothing.
+    #[error("blobs in {place} cannot be used: {reason}")]
+    Refused {
+        /// The bucket.
+        place: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A file changed while it was stored. Nothing was stored; try again.
     #[error("{} changed while it was read", .path.display())]
     Changed {
@@ -78,7 +87,7 @@ pub enum BlobsError {
 impl From<BlobsError> for Failure {
     fn from(error: BlobsError) -> Self {
         match error {
-            BlobsError::Unavailable { .. } => Failure::unavailable("blobs", error),
+            BlobsError::Unavailable { .. } | BlobsError::Refused { .. } => Failure::unavailable("blobs", error),
             _ => Failure::permanent("blob", error),
         }
     }
@@ -124,7 +133,7 @@ impl Blobs {
         Ok(Self { store, place: Arc::new(Place::Bucket(bucket)) })
     }
 
-    /// Whether the store is there and lets us in; [`BlobsError::Unavailable`] says what to see to.
+    /// Whether the store is there and lets us in; the error says what to see to.
     pub async fn check(&self) -> Result<(), BlobsError> {
         match &*self.place {
             Place::Folder(root) => folder::check(root).map_err(|error| self.unavailable_as(folder::advice(&error))),
@@ -283,10 +292,14 @@ impl Blobs {
 
     /// Writing has no other trouble: what it lacks is the place.
     fn unavailable(&self, error: &object_store::Error) -> BlobsError {
-        self.unavailable_as(match &*self.place {
-            Place::Folder(_) => folder::reason(error),
-            Place::Bucket(_) => trouble::reason(error),
-        })
+        let place = self.place.to_string();
+        match &*self.place {
+            Place::Folder(_) => BlobsError::Unavailable { place, reason: folder::reason(error) },
+            Place::Bucket(_) => match trouble::of(error) {
+                Trouble { reason, is_refusal: true } => BlobsError::Refused { place, reason },
+                Trouble { reason, .. } => BlobsError::Unavailable { place, reason },
+            },
+        }
     }
 
     fn unavailable_as(&self, reason: String) -> BlobsError {

@@ -21,32 +21,42 @@ pub(super) fn is_plainly_missing(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotFound { .. }) && !NO_BUCKET.contains(&Told::of(error).code.as_str())
 }
 
-/// What happened, and what to do. No secret is in it: requests are signed in their headers.
-pub(super) fn reason(error: &object_store::Error) -> String {
+/// What happened to a bucket.
+pub(super) struct Trouble {
+    /// With what to do. No secret is in it: requests are signed in their headers.
+    pub(super) reason: String,
+    /// Whether waiting alone brings nothing.
+    pub(super) is_refusal: bool,
+}
+
+/// What an error means.
+pub(super) fn of(error: &object_store::Error) -> Trouble {
     let told = Told::of(error);
     let words = &told.words;
+    let refusal = |reason: String| Trouble { reason, is_refusal: true };
+    let passing = |reason: String| Trouble { reason, is_refusal: false };
     if NO_BUCKET.contains(&told.code.as_str()) {
-        return format!("there is no such bucket: make it, or see blobs.url ({words})");
+        return refusal(format!("there is no such bucket: make it, or see blobs.url ({words})"));
     }
     if told.is_about_machine {
-        return format!(
+        return refusal(format!(
             "nothing says who we are: set blobs.access_key_id and blobs.secret_access_key_file, or what the provider's \
              own tools read from the environment ({words})"
-        );
+        ));
     }
     if told.is_elsewhere() {
-        return format!("it is in another region: see blobs.region ({words})");
+        return refusal(format!("it is in another region: see blobs.region ({words})"));
     }
     match (told.status, told.kind) {
-        (Some(401 | 403), _) => format!(
+        (Some(401 | 403), _) => refusal(format!(
             "it does not let us in: see blobs.access_key_id and blobs.secret_access_key_file, and what they may do \
              there ({words})"
-        ),
-        (_, Some(HttpErrorKind::Timeout)) => {
-            format!("it gives no answer in time: see blobs.endpoint, blobs.connect_timeout and blobs.timeout ({words})")
-        }
-        (_, Some(HttpErrorKind::Connect)) => format!("it cannot be reached: see blobs.endpoint ({words})"),
-        _ => words.clone(),
+        )),
+        (_, Some(HttpErrorKind::Timeout)) => passing(format!(
+            "it gives no answer in time: see blobs.endpoint, blobs.connect_timeout and blobs.timeout ({words})"
+        )),
+        (_, Some(HttpErrorKind::Connect)) => passing(format!("it cannot be reached: see blobs.endpoint ({words})")),
+        _ => passing(words.clone()),
     }
 }
 
@@ -130,14 +140,15 @@ mod tests {
             (xml("301 Moved Permanently", "PermanentRedirect"), ["blobs.region", "words"]),
             (format!("{ANSWERED}503 Service Unavailable: "), ["503", "Service Unavailable"]),
         ] {
-            let told = reason(&error("http://127.0.0.1/b/k", &inner));
-            assert!(words.iter().all(|word| told.contains(word)) && !told.contains("<Code>"), "{told}");
+            let Trouble { reason, is_refusal } = of(&error("http://127.0.0.1/b/k", &inner));
+            assert!(words.iter().all(|word| reason.contains(word)) && !reason.contains("<Code>"), "{reason}");
+            assert_eq!(is_refusal, !inner.contains("503"), "{reason}");
         }
     }
 
     #[test]
     fn a_machine_that_has_no_role_is_told_as_a_missing_login() {
-        let told = reason(&error("http://169.254.169.254/latest/api/token", "timed out"));
+        let told = of(&error("http://169.254.169.254/latest/api/token", "timed out")).reason;
         assert!(told.contains("blobs.access_key_id") && told.contains("the environment"), "{told}");
     }
 

@@ -117,6 +117,14 @@ pub enum StoreError {
         /// Why, and what to do.
         reason: String,
     },
+    /// It does not let us in, or there is no such database: waiting alone brings nothing.
+    #[error("the job store {place} cannot be used: {reason}")]
+    Refused {
+        /// The server.
+        place: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Its contents are broken.
     #[error("the job store {place} is damaged: {reason}")]
     Damaged {

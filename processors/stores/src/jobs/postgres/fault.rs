@@ -16,6 +16,7 @@ pub(super) fn store_error(settings: &PostgresSettings, error: sqlx::Error) -> St
     let place = settings.place();
     match fault(settings, &error) {
         Fault::Passing(advice) => StoreError::Unavailable { place, reason: format!("{advice} ({error})") },
+        Fault::Refusal(advice) => StoreError::Refused { place, reason: format!("{advice} ({error})") },
         Fault::Lasting => StoreError::Damaged { place, reason: format!("{error}; put a backup of the database back") },
     }
 }
@@ -28,6 +29,7 @@ pub(super) fn silence(settings: &PostgresSettings) -> StoreError {
 
 enum Fault {
     Passing(&'static str),
+    Refusal(&'static str),
     Lasting,
 }
 
@@ -36,10 +38,10 @@ fn fault(settings: &PostgresSettings, error: &sqlx::Error) -> Fault {
         sqlx::Error::Database(error) => of_state(error.as_ref()),
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => Fault::Lasting,
         error if is_handshake(error) && settings.tls.verifies() => {
-            Fault::Passing("its certificate is not accepted; check jobs.ca_file and jobs.tls")
+            Fault::Refusal("its certificate is not accepted; check jobs.ca_file and jobs.tls")
         }
-        error if is_handshake(error) => Fault::Passing("it does not speak TLS as jobs.tls wants it"),
-        sqlx::Error::Configuration(_) => Fault::Passing("check jobs.url and jobs.ca_file"),
+        error if is_handshake(error) => Fault::Refusal("it does not speak TLS as jobs.tls wants it"),
+        sqlx::Error::Configuration(_) => Fault::Refusal("check jobs.url and jobs.ca_file"),
         sqlx::Error::PoolTimedOut => Fault::Passing("no connection was to be had within jobs.connect_timeout"),
         _ => Fault::Passing("it cannot be reached"),
     }
@@ -58,9 +60,9 @@ fn is_handshake(error: &sqlx::Error) -> bool {
 fn of_state(error: &dyn DatabaseError) -> Fault {
     let state = error.code().unwrap_or_default();
     match (state.get(..2).unwrap_or_default(), state.as_ref()) {
-        ("28", _) => Fault::Passing("it does not let us in; check the user in jobs.url and jobs.password"),
-        (_, "3D000") => Fault::Passing("there is no such database; make it, or check jobs.url"),
-        (_, "42501") => Fault::Passing("our user may not do that; make it the owner of the tables"),
+        ("28", _) => Fault::Refusal("it does not let us in; check the user in jobs.url and jobs.password"),
+        (_, "3D000") => Fault::Refusal("there is no such database; make it, or check jobs.url"),
+        (_, "42501") => Fault::Refusal("our user may not do that; make it the owner of the tables"),
         (_, "25006") => Fault::Passing("it can only be read now; jobs.url has to name the primary"),
         (_, "53300") => {
             Fault::Passing("it has no connection left; lower jobs.connections, or raise its max_connections")
