@@ -56,7 +56,7 @@ impl Context {
 
     /// Refuses to look into a directory in which nothing ever was.
     fn needs_data(&self) -> Result<()> {
-        if self.ports.is_complete()? {
+        if self.ports.has_data()? {
             return Ok(());
         }
         let message = format!("there is nothing in the data directory {} yet", self.ports.data().root().display());

@@ -32,8 +32,8 @@ pub(super) struct Source {
 impl Source {
     /// That of the ports.
     pub(super) async fn open(context: &Context) -> Result<Self> {
-        let is_complete = context.ports.is_complete()?;
-        let catalogue = if is_complete { Some(context.ports.jobs().await? as Arc<dyn Catalogue>) } else { None };
+        let has_data = context.ports.has_data()?;
+        let catalogue = if has_data { Some(context.ports.jobs().await? as Arc<dyn Catalogue>) } else { None };
         Ok(Self { log: context.ports.log().await?, wire: context.ports.wire().await?, catalogue })
     }
 

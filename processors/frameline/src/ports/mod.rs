@@ -255,7 +255,17 @@ impl Ports {
         self.data.is_complete(&self.stores())
     }
 
-    /// The same, whether the index is there or not.
+    /// Whether there is anything to look at: everything was made once, or nothing of it is kept on this machine.
+    pub(crate) fn has_data(&self) -> Result<bool> {
+        Ok(self.keeps_nothing() || self.is_complete()?)
+    }
+
+    /// Whether nothing but a cache would be missed if this machine were gone.
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        self.stores().is_empty() && !self.config.blobs.is_embedded()
+    }
+
+    /// The same as [`Self::is_complete`], whether the index is there or not.
     pub(crate) fn is_complete_but_for_vectors(&self) -> Result<bool> {
         let stores: Vec<PathBuf> = self.stores().into_iter().filter(|store| *store != self.data.vectors()).collect();
         self.data.is_complete(&stores)

@@ -67,7 +67,11 @@ impl Report {
 
 pub(super) async fn run(context: Context) -> Result<()> {
     let mut findings = machine::all(&context);
-    let has_data = match context.ports.is_complete() {
+    let has_data = match context.ports.has_data() {
+        Ok(true) if context.ports.keeps_nothing() => {
+            findings.push(Finding::ok("data", "nothing of it is kept on this machine"));
+            true
+        }
         Ok(true) => {
             findings.push(Finding::ok("data", format!("{} is complete", context.ports.data().root().display())));
             true
