@@ -119,11 +119,21 @@ impl Window {
 
     /// Whether one more record may be taken in: its completion, in whatever order, still fits the metadata.
     pub fn has_room(&self) -> bool {
+        self.fits(INTAKE_LIMIT_BYTES)
+    }
+
+    /// Whether half of the room is free: an intake that was stopped is worth being started again.
+    pub fn has_much_room(&self) -> bool {
+        self.fits(INTAKE_LIMIT_BYTES / 2)
+    }
+
+    /// Whether the map of one more record would be below so many bytes.
+    fn fits(&self, limit_bytes: usize) -> bool {
         let span = self.entries.back().map_or(0, |entry| entry.offset + 1 - self.position);
         let span = usize::try_from(span).unwrap_or(usize::MAX);
         // Each record still unfinished can at worst part a run in two.
         let runs = 2 * (self.unfinished + 1) + self.finished_runs();
-        span.div_ceil(8) < INTAKE_LIMIT_BYTES || runs.saturating_mul(varint_length(span as u64)) < INTAKE_LIMIT_BYTES
+        span.div_ceil(8) < limit_bytes || runs.saturating_mul(varint_length(span as u64)) < limit_bytes
     }
 
     /// The map of what is finished above the position; empty when nothing is. What was still under way when the intake

@@ -67,7 +67,8 @@ impl<S: Stage> Driver<S> {
             self.member.resume(&open);
         }
         let mut room_again = Vec::new();
-        for assigned in self.partitions.all_mut().filter(|assigned| assigned.full && assigned.window.has_room()) {
+        // A client forgets what it has fetched of a partition that is paused, and fetches it again.
+        for assigned in self.partitions.all_mut().filter(|assigned| assigned.full && assigned.window.has_much_room()) {
             assigned.full = false;
             if !self.saturated && !assigned.leaving {
                 room_again.push(opened(assigned, now));

@@ -22,6 +22,27 @@ fn the_position_waits_for_the_lowest_unfinished_record() {
 }
 
 #[test]
+fn there_is_much_room_once_half_of_a_full_window_is_finished() {
+    let mut window = Window::new(0);
+    // Every second one finished, which no short list of runs can say.
+    let mut offset = 0;
+    while window.has_room() {
+        window.track(offset);
+        if offset % 2 == 1 {
+            window.finish(offset);
+        }
+        offset += 1;
+    }
+    let full = window.unfinished();
+    let mut next = 0;
+    while !window.has_much_room() {
+        window.finish(next);
+        next += 2;
+    }
+    assert!(window.has_room() && window.unfinished().abs_diff(full / 2) < 10, "{} of {full}", window.unfinished());
+}
+
+#[test]
 fn markers_and_the_end_of_the_partition_are_passed_over() {
     let mut window = Window::new(0);
     window.track(0);
