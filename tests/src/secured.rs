@@ -15,7 +15,8 @@ pub const PASSWORD: &str = "xyzzy-plugh-7f3a";
 
 /// The broker, and what its clients need.
 pub struct Secured {
-    broker: Broker,
+    /// It lives as long as this.
+    _broker: Broker,
     /// What it and its clients show each other.
     pub certificates: Certificates,
     secure_port: u16,
@@ -40,12 +41,7 @@ impl Secured {
             let arguments = ["--alter", "--add-config", &login, "--entity-type", "users", "--entity-name", USER];
             broker.tool("kafka.admin.ConfigCommand", &arguments);
         }
-        Ok(Self { broker, certificates, secure_port, mutual_port })
-    }
-
-    /// The listener without any of it.
-    pub fn plain(&self) -> String {
-        self.broker.bootstrap_servers()
+        Ok(Self { _broker: broker, certificates, secure_port, mutual_port })
     }
 
     /// The listener with TLS and a login.
