@@ -59,6 +59,10 @@ impl Log for RecordingLog {
         Ok(Vec::new())
     }
 
+    async fn readable(&self, _: &[String]) -> Result<Vec<Span>, LogError> {
+        Ok(Vec::new())
+    }
+
     async fn read(&self, _: &TopicPartition, _: i64, _: usize) -> Result<Vec<Record>, LogError> {
         Ok(Vec::new())
     }

@@ -7,7 +7,6 @@
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use frameline_runtime::log::Log;
-use frameline_runtime::log::scan::whole;
 use frameline_runtime::moment::now_ms;
 use frameline_runtime::{Headers, Output};
 use serde::{Deserialize, Serialize};
@@ -84,7 +83,7 @@ pub(crate) struct Records {
 
 /// The newest `limit` records.
 pub(crate) async fn newest(log: &dyn Log, limit: usize) -> Result<Records> {
-    let spans = whole(log, &[frameline_topics::AUDIT.to_owned()]).await?;
+    let spans = log.readable(&[frameline_topics::AUDIT.to_owned()]).await?;
     let mut scan = log.scan(spans).await?;
     let (mut records, mut unreadable) = (Vec::new(), 0);
     while let Some(run) = scan.next().await.context("the records of the audit")? {

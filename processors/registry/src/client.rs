@@ -15,6 +15,9 @@ use serde::Deserialize;
 use crate::why::advice;
 use crate::{Login, RegistryError, RegistrySettings};
 
+/// How a registry says that there is no such subject, version or schema, or no rule of the subject's own:
+/// <https://docs.confluent.io/platform/current/schema-registry/develop/api.html#errors>.
+const NOT_THERE: [u32; 5] = [40401, 40402, 40403, 40404, 40408];
 const JSON: &str = "application/vnd.schemaregistry.v1+json";
 
 /// Calls of the registry's API.
@@ -78,7 +81,9 @@ impl Client {
     pub(crate) async fn level(&self, subject: &str) -> Result<Option<String>, RegistryError> {
         let answer = self.config(Method::GET, subject, None).await?;
         if answer.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
+            let told = answer.json::<RawError>().await;
+            let is_told = told.is_ok_and(|told| NOT_THERE.contains(&told.error_code));
+            return if is_told { Ok(None) } else { Err(self.of_nobody("404 Not Found".to_owned())) };
         }
         let level: Level = self.good(answer).await?.json().await.map_err(|error| self.unavailable(causes(&error)))?;
         Ok(Some(level.level))
@@ -118,15 +123,21 @@ impl Client {
     fn found<T>(&self, answer: Result<T, SRCError>) -> Result<Option<T>, RegistryError> {
         match answer {
             Ok(found) => Ok(Some(found)),
-            Err(error) if status_of(&error) == Some(StatusCode::NOT_FOUND) => Ok(None),
+            Err(error) if told_by(&error).is_some_and(|told| NOT_THERE.contains(&told.error_code)) => Ok(None),
+            Err(error) if status_of(&error) == Some(StatusCode::NOT_FOUND) => Err(self.of_nobody(causes(&error))),
             Err(error) => Err(self.error(&error)),
         }
     }
 
+    /// What answers is no registry: a proxy before one that is away, or another address.
+    fn of_nobody(&self, reason: String) -> RegistryError {
+        let reason = format!("what answers there is no registry: check schemas.registry, path and all ({reason})");
+        RegistryError::Unavailable { url: self.url.clone(), reason }
+    }
+
     fn error(&self, error: &SRCError) -> RegistryError {
         let Some(status) = status_of(error) else { return self.unavailable(causes(error)) };
-        let told = error.source().and_then(|source| source.downcast_ref::<RawError>());
-        self.of_status(status, told.map_or("", |told| &told.message))
+        self.of_status(status, told_by(error).map_or("", |told| &told.message))
     }
 
     fn of_status(&self, status: StatusCode, told: &str) -> RegistryError {
@@ -157,6 +168,11 @@ fn builder(settings: &RegistrySettings) -> Result<reqwest::ClientBuilder, Regist
         Ok(authorities) if !authorities.is_empty() => Ok(builder.tls_certs_only(authorities)),
         Ok(_) | Err(_) => Err(of_file("has no certificate in PEM".to_owned())),
     }
+}
+
+/// What the registry itself says about a failure.
+fn told_by(error: &SRCError) -> Option<&RawError> {
+    error.source().and_then(|source| source.downcast_ref::<RawError>())
 }
 
 /// The status of the answer, which stands in the text alone.

@@ -11,8 +11,11 @@ use std::time::Instant;
 
 use frameline_runtime::Position;
 use frameline_runtime::log::kafka::{GroupProtocol, Identity, KafkaLog, KafkaSettings};
+use frameline_runtime::log::scan::Span;
 use frameline_runtime::log::{Commit, CommitError, Event, LogError};
 use frameline_tests::kafka::Broker;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::copier::copy;
 use super::follower::Follower;
@@ -125,9 +128,39 @@ async fn aborted_records_take_offsets_and_are_never_seen() {
     assert_eq!(follower.values(&partition), ["good"]);
     assert!(follower.records[0].1.offset > 0, "the aborted ones took no offsets, so this proves nothing");
     assert_eq!(all_records(&log, &topic).await.len(), 1);
-    let mut scan = log.scan(frameline_runtime::log::scan::whole(log.as_ref(), &[topic]).await.unwrap()).await.unwrap();
+    let mut scan = log.scan(log.readable(&[topic]).await.unwrap()).await.unwrap();
     assert_eq!(scan.next().await.unwrap().unwrap().records, [follower.records[0].1.clone()]);
     assert_eq!(scan.next().await.unwrap(), None);
+}
+
+/// Whoever notes how far it has read, notes an end behind which nothing comes to be seen any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_behind_an_open_transaction_is_not_readable_before_it_is_over() {
+    let cluster = Cluster::shared(GroupProtocol::Classic).await;
+    let topic = cluster.fresh_topic(1).await;
+    let log = cluster.log().await;
+    log.append(numbered(&topic, 0..3)).await.unwrap();
+    let readable = async || log.readable(std::slice::from_ref(&topic)).await.unwrap().remove(0);
+    let before = readable().await;
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &cluster.bootstrap_servers).set("transactional.id", unique("open"));
+    let owner: BaseProducer = config.create().unwrap();
+    let open = |owner: &BaseProducer| {
+        owner.init_transactions(PATIENCE).unwrap();
+        owner.begin_transaction().unwrap();
+        owner.send(BaseRecord::to(&topic).key("key").payload("never seen")).unwrap();
+        owner.flush(PATIENCE).unwrap();
+    };
+    tokio::task::block_in_place(|| open(&owner));
+    log.append(numbered(&topic, 3..5)).await.unwrap();
+    assert_eq!(readable().await, before, "its end would pass over what is seen later");
+    let lag = log.lag(&unique("group"), std::slice::from_ref(&topic)).await.unwrap().remove(0);
+    assert!(lag.high > before.to, "nothing lies behind it, so this proves nothing");
+
+    tokio::task::block_in_place(|| owner.abort_transaction(PATIENCE).unwrap());
+    let left = Span { from: before.to, ..readable().await };
+    let mut scan = log.scan(vec![left]).await.unwrap();
+    assert_eq!(scan.next().await.unwrap().unwrap().records.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,7 +24,7 @@ pub(super) async fn a_scan_gives_what_was_there_when_it_was_asked_for_and_nothin
     let (topic, other) = (fixture.fresh_topic(3).await, fixture.fresh_topic(1).await);
     let log = fixture.log().await;
     log.append([numbered(&topic, 0..3_000), numbered(&other, 0..5)].concat()).await.unwrap();
-    let spans = scan::whole(log.as_ref(), &[topic.clone(), other.clone()]).await.unwrap();
+    let spans = log.readable(&[topic.clone(), other.clone()]).await.unwrap();
     log.append(numbered(&topic, 3_000..3_100)).await.unwrap();
 
     let runs = all_of(log.scan(spans.clone()).await.unwrap()).await;
@@ -49,8 +49,7 @@ pub(super) async fn a_scan_reads_a_part_of_a_partition(fixture: &impl Fixture) {
     let topic = fixture.fresh_topic(2).await;
     let log = fixture.log().await;
     log.append(numbered(&topic, 0..200)).await.unwrap();
-    let all =
-        all_of(log.scan(scan::whole(log.as_ref(), std::slice::from_ref(&topic)).await.unwrap()).await.unwrap()).await;
+    let all = all_of(log.scan(log.readable(std::slice::from_ref(&topic)).await.unwrap()).await.unwrap()).await;
     let partition = TopicPartition::new(topic.as_str(), 1);
     let of_one: Vec<Record> = records(all.into_iter().filter(|run| run.partition == partition).collect());
     let (third, eighth) = (of_one[2].offset, of_one[7].offset);
@@ -73,7 +72,7 @@ pub(super) async fn a_scan_is_read_in_pieces_and_may_be_left(fixture: &impl Fixt
         let padded = |number: usize| output(&topic, &format!("key {}", number % 20), format!("{number:<60000}"));
         log.append((20 * batch..20 * (batch + 1)).map(padded).collect()).await.unwrap();
     }
-    let spans = scan::whole(log.as_ref(), &[topic]).await.unwrap();
+    let spans = log.readable(&[topic]).await.unwrap();
     let mut left = log.scan(spans.clone()).await.unwrap();
     let first = left.next().await.unwrap().unwrap();
     drop(left);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frameline_runtime::log::kafka::{KafkaLog, KafkaSettings};
-use frameline_runtime::log::scan;
 use frameline_runtime::log::sqlite::SqliteLog;
 use frameline_runtime::log::{Log, NewTopic};
 use frameline_runtime::moment::now_ms;
@@ -127,7 +126,7 @@ impl Site {
     /// All committed records of a topic.
     pub(super) fn records(&self, topic: &str) -> Vec<Record> {
         self.on_log(async |log| {
-            let spans = scan::whole(log.as_ref(), &[topic.to_owned()]).await.unwrap();
+            let spans = log.readable(&[topic.to_owned()]).await.unwrap();
             let (mut scan, mut records) = (log.scan(spans).await.unwrap(), Vec::new());
             while let Some(run) = scan.next().await.unwrap() {
                 records.extend(run.records);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use frameline_runtime::Output;
 use frameline_runtime::log::sqlite::SqliteLog;
-use frameline_runtime::log::{Log, NewTopic, scan};
+use frameline_runtime::log::{Log, NewTopic};
 use frameline_schemas::{Embedding, Message, UnitOrEnd};
 use frameline_stores::vectors::qdrant::Models;
 use frameline_stores::vectors::{Floor, QdrantVectors, Vectors};
@@ -20,7 +20,7 @@ fn older() -> Models {
 
 /// The records of `embeddings`, which are taken out of it, by older models.
 async fn taken_out(log: &SqliteLog) -> Vec<UnitOrEnd<Embedding>> {
-    let spans = scan::whole(log, &[EMBEDDINGS.to_owned()]).await.unwrap();
+    let spans = log.readable(&[EMBEDDINGS.to_owned()]).await.unwrap();
     let (mut scan, mut records) = (log.scan(spans).await.unwrap(), Vec::new());
     while let Some(run) = scan.next().await.unwrap() {
         records.extend(run.records.into_iter().map(|record| Message::decode(&record.value.unwrap()).unwrap()));

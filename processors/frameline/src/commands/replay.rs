@@ -92,7 +92,7 @@ pub(super) async fn run(context: Context, command: cli::Replay) -> Result<()> {
 /// What has to be read: all that the topics keep, less what cannot be meant.
 async fn spans(context: &Context, reads: &[&str], selection: &Selection) -> Result<Vec<Span>> {
     let topics: Vec<String> = reads.iter().map(|topic| (*topic).to_owned()).collect();
-    let mut spans = scan::whole(context.ports.log().await?.as_ref(), &topics).await?;
+    let mut spans = context.ports.log().await?.readable(&topics).await?;
     if let Some(file) = selection.file {
         spans = scan::of_key(spans, file.to_string().as_bytes());
     }

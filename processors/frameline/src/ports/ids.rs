@@ -19,7 +19,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use bytes::Bytes;
 use frameline_registry::Registry;
-use frameline_runtime::log::{Log, LogError, scan};
+use frameline_runtime::log::{Log, LogError};
 use frameline_runtime::wire::{SchemaSource, Wire, WireError};
 use frameline_schemas::{Release, schema_id};
 use frameline_topics::Catalogue;
@@ -90,7 +90,7 @@ async fn newest(log: &dyn Log, catalogue: &Catalogue) -> Result<BTreeMap<String,
     let is_of_chain = |schemas: &[String]| schemas.iter().all(|schema| schema != RAW);
     let topics = catalogue.topics.iter().filter(|(_, topic)| is_of_chain(&topic.schemas));
     let topics: Vec<String> = topics.map(|(name, _)| name.clone()).collect();
-    let mut spans = scan::whole(log, &topics).await?;
+    let mut spans = log.readable(&topics).await?;
     spans.iter_mut().for_each(|span| span.from = span.from.max(span.to - LAST_OFFSETS));
     spans.retain(|span| span.from < span.to);
     let mut values: BTreeMap<String, Vec<Bytes>> = BTreeMap::new();

@@ -45,6 +45,10 @@ pub trait Log: Send + Sync + 'static {
     /// How far `group` has come in every partition of `topics`.
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>, LogError>;
 
+    /// All that can be read of the topics now: of every partition what it keeps, up to an end below which nothing comes
+    /// to be seen later.
+    async fn readable(&self, topics: &[String]) -> Result<Vec<Span>, LogError>;
+
     /// Reads committed records from `offset` on, without a group: at most `limit` of them, fewer at the end.
     async fn read(&self, partition: &TopicPartition, offset: i64, limit: usize) -> Result<Vec<Record>, LogError>;
 
@@ -242,6 +246,8 @@ pub struct PartitionLag {
     pub low: i64,
     /// The end: the offset after the last.
     pub high: i64,
+    /// Whether the group remembers records above that, which it has finished and does not do again.
+    pub has_map: bool,
 }
 
 impl PartitionLag {

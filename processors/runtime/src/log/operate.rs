@@ -114,7 +114,10 @@ pub enum ResetError {
         /// What is there.
         found: Option<i64>,
     },
-    /// The log cannot do it, or not just now.
+    /// The log was told to move the group, and then could not be asked where it is.
+    #[error("where the group is now cannot be read: {0}")]
+    Unread(LogError),
+    /// The log cannot do it, or not just now. Nothing was moved.
     #[error(transparent)]
     Log(#[from] LogError),
 }

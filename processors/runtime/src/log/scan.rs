@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::LogError;
 use super::sqlite::partitioner::partition_of;
-use super::{Log, LogError, PartitionLag};
 use crate::record::{Record, TopicPartition};
 
 /// Runs that wait for their reader, at most. A run is as large as the adapters hand records on: half a mebibyte,
 /// or one record that is larger.
 const RUNS: usize = 4;
-/// The group whose lag is asked for to learn of bounds; nobody joins it or commits to it.
-const NOBODY: &str = "frameline-reader";
 
 /// The offsets `from..to` of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,15 +50,6 @@ impl Scan {
     pub async fn next(&mut self) -> Result<Option<Run>, LogError> {
         self.runs.recv().await.transpose()
     }
-}
-
-/// All that these topics keep now.
-pub async fn whole(log: &dyn Log, topics: &[String]) -> Result<Vec<Span>, LogError> {
-    let bounds = log.lag(NOBODY, topics).await?;
-    Ok(bounds
-        .into_iter()
-        .map(|PartitionLag { partition, low, high, .. }| Span { partition, from: low, to: high })
-        .collect())
 }
 
 /// Of all spans of some topics those where the records of this key are.

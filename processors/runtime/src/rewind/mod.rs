@@ -3,6 +3,9 @@
 //! A rewind goes back and never forward: whatever it asks for, no record is passed over that was not finished. Only
 //! [`restore`] may go forward, to where a [`backup`] says that the group has been. Nothing is put below what
 //! retention left, nor above the end, and a step that was clamped says so.
+//!
+//! A group may have finished records above where it is, and remembers them. A step that leads to where it is already
+//! makes it forget them, so that they are done again too.
 
 pub mod backup;
 
@@ -47,6 +50,11 @@ pub enum Clamp {
 }
 
 impl Step {
+    /// Whether it leads nowhere, and the group only forgets what it has finished above.
+    pub fn only_forgets(&self) -> bool {
+        self.from == self.to
+    }
+
     /// Offsets that are read again; transaction markers count. Nothing where it goes forward.
     pub fn again(&self) -> i64 {
         (self.from - self.to).max(0)
@@ -84,13 +92,15 @@ pub enum PlanError {
     },
 }
 
-/// The way back to these offsets. A partition that is there, or before it, stays; so does one that is not named.
+/// The way back to these offsets. A partition that is there, or before it, stays, but for what it has finished above;
+/// so does one that is not named.
 pub fn back(group: &[PartitionLag], wanted: &Offsets) -> Vec<Step> {
     let step = |place: &PartitionLag| {
         let (from, wanted) = (place.committed?, *wanted.get(&place.partition)?);
-        let step = step(place, from, wanted);
+        let forgets = place.has_map && wanted < place.high && from >= place.low;
+        let step = step(place, from, if forgets { wanted.min(from) } else { wanted });
         // A group that has fallen behind retention begins at the lowest offset anyway.
-        (step.to < from).then_some(step)
+        (step.to < from || forgets).then_some(step)
     };
     group.iter().filter_map(step).collect()
 }
@@ -110,7 +120,8 @@ pub fn back_to_time(group: &[PartitionLag], found: &Offsets) -> Vec<Step> {
 pub fn back_exactly(group: &[PartitionLag], wanted: &Offsets) -> Result<Vec<Step>, PlanError> {
     for (partition, wanted) in wanted {
         let from = committed(group, partition)?;
-        if *wanted > from {
+        let forgets = |place: &PartitionLag| place.partition == *partition && place.has_map && *wanted < place.high;
+        if *wanted > from && !group.iter().any(forgets) {
             return Err(PlanError::Forward { partition: partition.clone(), from, wanted: *wanted });
         }
     }

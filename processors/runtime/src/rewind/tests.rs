@@ -9,15 +9,18 @@ fn partition(number: i32) -> TopicPartition {
 }
 
 fn place(number: i32, committed: Option<i64>, low: i64, high: i64) -> PartitionLag {
-    PartitionLag { partition: partition(number), committed, low, high }
+    PartitionLag { partition: partition(number), committed, low, high, has_map: false }
 }
 
 /// Partitions of which some have lost their first records, and where a group is in them; also behind retention.
 fn group() -> impl Strategy<Value = Vec<PartitionLag>> {
-    let place = (0..50_i64, 0..50_i64, option::of(0..100_i64));
+    let place = (0..50_i64, 0..50_i64, option::of(0..100_i64), any::<bool>());
     btree_map(0..8_i32, place, 0..8).prop_map(|places| {
-        let of = |(number, (low, kept, committed)): (i32, (i64, i64, Option<i64>))| {
-            place_of(number, low, low + kept, committed)
+        let of = |(number, (low, kept, committed, has_map)): (i32, (i64, i64, Option<i64>, bool))| {
+            let place = place_of(number, low, low + kept, committed);
+            // There is a map only of what lies between the group and the end.
+            let has_map = has_map && place.committed.is_some_and(|at| at >= low && at < low + kept);
+            PartitionLag { has_map, ..place }
         };
         places.into_iter().map(of).collect()
     })
@@ -37,13 +40,13 @@ proptest! {
         for step in back(&group, &wanted) {
             let place = group.iter().find(|place| place.partition == step.partition).unwrap();
             prop_assert_eq!(place.committed, Some(step.from));
-            prop_assert!(step.to < step.from);
+            prop_assert!(step.to < step.from || (step.only_forgets() && place.has_map));
             prop_assert!((place.low..=place.high).contains(&step.to));
             let wanted_by_clamp = match step.clamp {
                 Some(Clamp::Retention { wanted: Some(wanted) } | Clamp::End { wanted }) => wanted,
                 _ => step.to,
             };
-            prop_assert_eq!(wanted_by_clamp, wanted[&step.partition]);
+            prop_assert_eq!(wanted_by_clamp, wanted[&step.partition].min(step.from));
             prop_assert_eq!(step.again(), step.from - step.to);
             prop_assert_eq!(step.passed(), 0);
         }
@@ -55,7 +58,8 @@ proptest! {
         for place in &group {
             let (Some(from), Some(wanted)) = (place.committed, wanted.get(&place.partition)) else { continue };
             let has_step = steps.iter().any(|step| step.partition == place.partition);
-            prop_assert_eq!(has_step, (*wanted).max(place.low) < from, "{:?} to {}", place, wanted);
+            let forgets = place.has_map && *wanted < place.high;
+            prop_assert_eq!(has_step, (*wanted).max(place.low) < from || forgets, "{:?} to {}", place, wanted);
         }
     }
 
@@ -74,7 +78,8 @@ proptest! {
             prop_assert_eq!((place.committed, step.clamp), (Some(step.from), None));
             place.committed = Some(step.to);
         }
-        prop_assert_eq!(rewound, group);
+        let places = |group: &[PartitionLag]| group.iter().map(|place| place.committed).collect::<Vec<_>>();
+        prop_assert_eq!(places(&rewound), places(&group));
     }
 
     #[test]
@@ -114,6 +119,10 @@ fn an_offset_that_was_named_is_refused_where_it_cannot_be() {
     let wanted = |number, offset| Offsets::from([(partition(number), offset)]);
     let refused = |number, offset| back_exactly(&group, &wanted(number, offset)).unwrap_err();
     assert_eq!(refused(0, 6), PlanError::Forward { partition: partition(0), from: 5, wanted: 6 });
+    let finished_above = [PartitionLag { has_map: true, ..place(0, Some(5), 0, 100) }];
+    let forgets = back_exactly(&finished_above, &wanted(0, 6)).unwrap();
+    assert!(forgets[0].only_forgets() && forgets.len() == 1, "{forgets:?}");
+    assert!(back_exactly(&finished_above, &wanted(0, 100)).is_err());
     assert_eq!(refused(1, 0), PlanError::NeverCommitted(partition(1)));
     assert_eq!(refused(7, 0), PlanError::Foreign(partition(7)));
     assert_eq!(back_exactly(&group, &wanted(0, 5)).unwrap(), []);

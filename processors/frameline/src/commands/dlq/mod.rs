@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use frameline_runtime::Record;
 use frameline_runtime::dead_letter::letter::{Entry, Letter, Place};
 use frameline_runtime::dead_letter::redrive::Filter;
-use frameline_runtime::log::scan::{self, Span};
+use frameline_runtime::log::scan::Span;
 use uuid::Uuid;
 
 use super::source::{self, Source};
@@ -121,7 +121,7 @@ impl DeadLetters {
 }
 
 async fn whole(source: &Source, stage: Name) -> Result<Vec<Span>> {
-    Ok(scan::whole(source.log.as_ref(), &[frameline_topics::dead_letters(stage.as_str())]).await?)
+    Ok(source.log.readable(&[frameline_topics::dead_letters(stage.as_str())]).await?)
 }
 
 fn file_of(letter: &Letter) -> Option<Uuid> {

@@ -200,7 +200,7 @@ mod tests {
         let member = GroupMember { instance: "one".to_owned(), host: String::new(), partitions: vec![] };
         StageLook {
             name: Name::Render,
-            partitions: vec![PartitionLag { partition, committed: Some(committed), low, high: 100 }],
+            partitions: vec![PartitionLag { partition, committed: Some(committed), low, high: 100, has_map: false }],
             waited_ms: vec![(committed < 100).then_some(waited_ms)],
             members: vec![member; members],
         }

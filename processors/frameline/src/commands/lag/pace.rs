@@ -39,7 +39,13 @@ mod tests {
     use super::*;
 
     fn place(committed: i64, high: i64) -> [PartitionLag; 1] {
-        [PartitionLag { partition: TopicPartition::new("frames", 0), committed: Some(committed), low: 0, high }]
+        [PartitionLag {
+            partition: TopicPartition::new("frames", 0),
+            committed: Some(committed),
+            low: 0,
+            high,
+            has_map: false,
+        }]
     }
 
     fn pace(before: [PartitionLag; 1], after: [PartitionLag; 1]) -> Pace {

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use anyhow::Result;
-use frameline_runtime::log::scan;
 use serde::Serialize;
 
 use super::super::Context;
@@ -40,7 +39,7 @@ async fn begun(context: &Context) -> Result<Option<Rebuild>> {
     let beside = vectors.beside(&next.collection, 1).await?;
     let note = Note::read(beside.note().await?.as_deref());
     let topics: Vec<String> = frameline_index::READS.iter().map(|topic| (*topic).to_owned()).collect();
-    let left = note.left(scan::whole(context.ports.log().await?.as_ref(), &topics).await?);
+    let left = note.left(context.ports.log().await?.readable(&topics).await?);
     let known = context.ports.jobs().await?.file_counts().await?;
     Ok(Some(Rebuild {
         live: vectors.live().await?,

@@ -181,7 +181,7 @@ mod tests {
         };
         let stage = StageLook {
             name: Name::Identify,
-            partitions: vec![PartitionLag { partition, committed, low: 0, high }],
+            partitions: vec![PartitionLag { partition, committed, low: 0, high, has_map: false }],
             waited_ms: vec![Some(200_000)],
             members: vec![member],
         };
@@ -216,7 +216,7 @@ mod tests {
             let mut look = look(at, None, 100);
             let place = |(number, committed)| {
                 let partition = TopicPartition::new("files", number);
-                PartitionLag { partition, committed: Some(committed), low: 0, high: 100 }
+                PartitionLag { partition, committed: Some(committed), low: 0, high: 100, has_map: false }
             };
             look.stages[0].partitions = (0..).zip(committed).map(place).collect();
             look.stages[0].waited_ms = vec![None; 2];

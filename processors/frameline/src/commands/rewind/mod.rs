@@ -90,7 +90,7 @@ fn at_work(stage: Name, members: &[GroupMember], data: &DataDir) -> Refusal {
 }
 
 fn refusal(error: ResetError, stage: Name, data: &DataDir, kept: &Path) -> Refusal {
-    if !matches!(error, ResetError::Unconfirmed { .. }) {
+    if !matches!(error, ResetError::Unconfirmed { .. } | ResetError::Unread(_)) {
         // Nothing was moved, so there is nothing to undo. One that cannot be removed does no harm.
         let _ = fs::remove_file(kept);
     }
@@ -103,6 +103,13 @@ fn refusal(error: ResetError, stage: Name, data: &DataDir, kept: &Path) -> Refus
         unconfirmed @ ResetError::Unconfirmed { .. } => Refusal::new(
             format!("not all of it is as it was written: {unconfirmed}"),
             format!("look at `frameline lag {stage}`; where it was before is in {}", kept.display()),
+        ),
+        unread @ ResetError::Unread(_) => Refusal::new(
+            format!("whether {stage} was moved is not known: {unread}"),
+            format!(
+                "look at `frameline lag {stage}` once the log answers; where it was before is in {}",
+                kept.display()
+            ),
         ),
         ResetError::Log(error) => {
             Refusal::new("nothing was moved", "run the same again once the log answers").because(error)

@@ -1,5 +1,6 @@
 //! The plan of a rewind, and what became of it.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -65,7 +66,7 @@ impl Report {
             moves: steps.iter().zip(written_at).map(row).collect(),
             again,
             passed: steps.iter().map(Step::passed).sum(),
-            feeds: if again > 0 { stage.feeds() } else { Vec::new() },
+            feeds: if steps.iter().any(|step| step.to <= step.from) { stage.feeds() } else { Vec::new() },
             backup: None,
         }
     }
@@ -86,6 +87,9 @@ impl Report {
         let mut parts = Vec::new();
         if self.again > 0 {
             parts.push(format!("{} to be done again", self.again));
+        }
+        if self.moves.iter().any(|row| row.from == row.to) {
+            parts.push("those that were finished above to be done again".to_owned());
         }
         if self.passed > 0 {
             parts.push(format!("{} to be passed over, as done before", self.passed));
@@ -116,7 +120,11 @@ impl fmt::Display for Report {
         writeln!(formatter, "{}\n", self.summary())?;
         let mut table = Table::new(["partition", "from", "to", "records", "oldest"]);
         for row in &self.moves {
-            let records = if row.to < row.from { row.again.to_string() } else { format!("+{}", row.to - row.from) };
+            let records = match row.to.cmp(&row.from) {
+                Ordering::Less => row.again.to_string(),
+                Ordering::Equal => "finished above".to_owned(),
+                Ordering::Greater => format!("+{}", row.to - row.from),
+            };
             table.row([
                 format!("{}/{}", row.topic, row.partition),
                 row.from.to_string(),

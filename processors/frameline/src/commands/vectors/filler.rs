@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use frameline_index::Index;
 use frameline_runtime::log::Log;
-use frameline_runtime::log::scan::{self, Run};
+use frameline_runtime::log::scan::Run;
 use frameline_runtime::stage::Input;
 use frameline_runtime::wire::Wire;
 use frameline_runtime::{Class, Outcome, Stage};
@@ -16,6 +16,8 @@ use frameline_stores::vectors::QdrantVectors;
 
 use super::note::Note;
 
+/// So many runs, of half a mebibyte each, and it is noted how far it is: no more is read twice after a stop.
+const RUNS_A_NOTE: usize = 64;
 /// Between two attempts while Qdrant is down or busy.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -39,17 +41,26 @@ impl Filler {
     /// Reads on to the end that the topic has now.
     pub(super) async fn catch_up(&mut self) -> Result<()> {
         let topics: Vec<String> = frameline_index::READS.iter().map(|topic| (*topic).to_owned()).collect();
-        let spans = self.note.left(scan::whole(self.log.as_ref(), &topics).await?);
+        let spans = self.note.left(self.log.readable(&topics).await?);
         if spans.is_empty() {
             return Ok(());
         }
         let mut scan = self.log.scan(spans.clone()).await?;
+        let mut runs = 0_usize;
         while let Some(run) = scan.next().await? {
             self.write(&run).await?;
+            self.note.has_read_run(&run);
+            runs += 1;
+            if runs.is_multiple_of(RUNS_A_NOTE) {
+                self.keep_note().await?;
+            }
         }
         self.note.has_read(&spans);
-        self.vectors.set_note(&serde_json::to_string(&self.note)?).await?;
-        Ok(())
+        self.keep_note().await
+    }
+
+    async fn keep_note(&self) -> Result<()> {
+        Ok(self.vectors.set_note(&serde_json::to_string(&self.note)?).await?)
     }
 
     async fn write(&mut self, run: &Run) -> Result<()> {

@@ -124,6 +124,10 @@ async fn beside(context: &Context, vectors: &QdrantVectors, next: &Next, command
         return Err(Refusal::new(message, help).into());
     }
     let old = vectors.live().await?;
+    if old == next.collection {
+        let message = format!("another rebuild has switched to {old} meanwhile, and goes on with it");
+        return Err(Refusal::new(message, "nothing is left to do here; `frameline lag` shows how far it is").into());
+    }
     vectors.switch(&next.collection).await?;
     rebuild.catch_up().await?;
     if command.remove_old {
@@ -142,7 +146,7 @@ async fn in_place(context: &Context, command: &cli::Rebuild) -> Result<u64> {
 
 /// A directory in which nothing ever was has nothing to rebuild from.
 fn refuse_nothing(context: &Context) -> Result<()> {
-    if context.ports.is_complete_but_for_vectors()? {
+    if context.ports.keeps_nothing() || context.ports.is_complete_but_for_vectors()? {
         return Ok(());
     }
     let message = format!("there is nothing in the data directory {} yet", context.ports.data().root().display());

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use frameline_runtime::TopicPartition;
-use frameline_runtime::log::scan::Span;
+use frameline_runtime::log::scan::{Run, Span};
 use frameline_schemas::{Embedding, UnitOrEnd};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -40,6 +40,13 @@ impl Note {
     /// These spans were read.
     pub(super) fn has_read(&mut self, spans: &[Span]) {
         self.positions.extend(spans.iter().map(|span| (name(&span.partition), span.to)));
+    }
+
+    /// These records were read.
+    pub(super) fn has_read_run(&mut self, run: &Run) {
+        if let Some(last) = run.records.last() {
+            self.positions.insert(name(&run.partition), last.offset + 1);
+        }
     }
 
     /// Whether a record is for the collection; to be asked once for each, in their order.

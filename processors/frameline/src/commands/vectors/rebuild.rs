@@ -143,17 +143,29 @@ impl Rebuild {
         self.catch_up().await
     }
 
-    /// How many files' ends the live index has and this one lacks.
-    pub(super) async fn lost(&self, live: &dyn Vectors) -> Result<u64> {
+    /// How many files' ends the live index has and this one lacks. Files that end while it is looked are no loss: what
+    /// seems to be one is looked at again, once what came meanwhile was read.
+    pub(super) async fn lost(&mut self, live: &dyn Vectors) -> Result<u64> {
         let (mut lost, mut after) = (0, None);
         loop {
             let page = self.catalogue.files_after(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(lost) };
             after = Some(last.file_id);
-            let missing = self.missing(page, false).await?;
-            let floors = live.floors(&ids(&missing)).await?;
-            lost += missing.iter().zip(floors).filter(|(entry, floor)| has_ended(entry, *floor)).count() as u64;
+            let mut suspects = self.lacks(page, live).await?;
+            if !suspects.is_empty() {
+                self.catch_up().await?;
+                suspects = self.lacks(suspects, live).await?;
+            }
+            lost += suspects.len() as u64;
         }
+    }
+
+    /// Those of the files whose ends the live index has and this one lacks.
+    async fn lacks(&self, files: Vec<FileEntry>, live: &dyn Vectors) -> Result<Vec<FileEntry>> {
+        let missing = self.missing(files, false).await?;
+        let floors = live.floors(&ids(&missing)).await?;
+        let ended = missing.into_iter().zip(floors).filter(|(entry, floor)| has_ended(entry, *floor));
+        Ok(ended.map(|(entry, _)| entry).collect())
     }
 
     /// Those of the files that are to be sent: the ones that never are, are left out.

@@ -17,6 +17,7 @@ use super::groups;
 use super::positions::{ask, edges};
 use super::settings::KafkaSettings;
 use super::token::{self, Connect};
+use crate::log::scan::Span;
 use crate::log::{LogError, NewTopic, PartitionLag, TopicState};
 use crate::record::{Record, TopicPartition};
 
@@ -35,23 +36,39 @@ pub(super) struct Admin {
     pub(super) settings: KafkaSettings,
     /// Sees the partitions' ends as others measure them, the uncommitted included; made when it is first needed.
     watcher: OnceLock<Arc<Consumer>>,
+    /// Sees them as readers of committed records do: the last stable offset. Made when it is first needed.
+    reader: OnceLock<Arc<Consumer>>,
 }
 
 impl Admin {
     pub(super) fn new(settings: KafkaSettings) -> Result<Self, LogError> {
         let client = settings.admin().create_with_context(Context::default()).map_err(|error| log_error(&error))?;
-        Ok(Self { client, settings, watcher: OnceLock::new() })
+        Ok(Self { client, settings, watcher: OnceLock::new(), reader: OnceLock::new() })
     }
 
     /// A consumer that never subscribes and is no member, to ask questions with.
     pub(super) fn watcher(&self) -> Result<&Arc<Consumer>, LogError> {
-        if let Some(watcher) = self.watcher.get() {
-            return Ok(watcher);
+        self.once(&self.watcher, "watcher", "read_uncommitted")
+    }
+
+    /// The same, to whom the end is the last stable offset.
+    pub(super) fn reader(&self) -> Result<&Arc<Consumer>, LogError> {
+        self.once(&self.reader, "reader", "read_committed")
+    }
+
+    fn once<'a>(
+        &self,
+        place: &'a OnceLock<Arc<Consumer>>,
+        name: &str,
+        isolation: &str,
+    ) -> Result<&'a Arc<Consumer>, LogError> {
+        if let Some(consumer) = place.get() {
+            return Ok(consumer);
         }
-        let mut config = self.settings.consumer(READER, "watcher");
-        config.set("isolation.level", "read_uncommitted");
-        let watcher: Consumer = config.connect().map_err(|error| log_error(&error))?;
-        Ok(self.watcher.get_or_init(|| Arc::new(watcher)))
+        let mut config = self.settings.consumer(READER, name);
+        config.set("isolation.level", isolation);
+        let consumer: Consumer = config.connect().map_err(|error| log_error(&error))?;
+        Ok(place.get_or_init(|| Arc::new(consumer)))
     }
 
     /// Gives those clients that live long the token that is in its file now: nobody polls their queues, where they
@@ -59,8 +76,8 @@ impl Admin {
     pub(super) fn log_in(&self) {
         if let Some(file) = self.settings.security.token_file() {
             token::give(self.client.inner().native_ptr(), Some(&file.to_string_lossy()));
-            if let Some(watcher) = self.watcher.get() {
-                token::give(watcher.client().native_ptr(), Some(&file.to_string_lossy()));
+            for consumer in [&self.watcher, &self.reader].into_iter().filter_map(OnceLock::get) {
+                token::give(consumer.client().native_ptr(), Some(&file.to_string_lossy()));
             }
         }
     }
@@ -158,8 +175,21 @@ impl Admin {
         let edges = |edge| edges(watcher, &partitions, edge, TIMEOUT).map_err(|error| log_error(&error));
         let (low, high) = (edges(Offset::Beginning)?, edges(Offset::End)?);
         let places = committed.into_iter().zip(low.into_iter().zip(high));
-        let lag = |(partition, (committed, (low, high)))| PartitionLag { partition, committed, low, high };
+        let lag = |(partition, (committed, (low, high))): (TopicPartition, (Option<(i64, String)>, (i64, i64)))| {
+            let has_map = committed.as_ref().is_some_and(|(_, metadata)| !metadata.is_empty());
+            PartitionLag { partition, committed: committed.map(|(offset, _)| offset), low, high, has_map }
+        };
         Ok(partitions.into_iter().zip(places).map(lag).collect())
+    }
+
+    /// What readers of committed records can see now. Behind the last stable offset lies what is still to be decided.
+    pub(super) fn readable(&self, topics: &[String]) -> Result<Vec<Span>, LogError> {
+        let partitions = self.partitions_of(topics)?;
+        let reader = self.reader()?;
+        let edges = |edge| edges(reader, &partitions, edge, TIMEOUT).map_err(|error| log_error(&error));
+        let (low, stable) = (edges(Offset::Beginning)?, edges(Offset::End)?);
+        let span = |(partition, (from, to)): (TopicPartition, (i64, i64))| Span { partition, from, to: to.max(from) };
+        Ok(partitions.into_iter().zip(low.into_iter().zip(stable)).map(span).collect())
     }
 
     /// Committed records from the offset on.

@@ -45,7 +45,7 @@ pub(super) fn committed(
     group: &str,
     partitions: &[TopicPartition],
     timeout: Duration,
-) -> Result<Vec<Option<i64>>, LogError> {
+) -> Result<Vec<Option<(i64, String)>>, LogError> {
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
@@ -57,8 +57,8 @@ pub(super) fn committed(
         let event = queue.poll(left + ANSWER_MARGIN).ok_or_else(timed_out)?;
         answer_of_positions(&event).map_err(KafkaError::OffsetFetch)
     });
-    let found = found.map_err(|error| log_error(&error))?;
-    Ok(partitions.iter().map(|partition| found.get(partition).copied().filter(|offset| *offset >= 0)).collect())
+    let mut found = found.map_err(|error| log_error(&error))?;
+    Ok(partitions.iter().map(|partition| found.remove(partition).filter(|(offset, _)| *offset >= 0)).collect())
 }
 
 fn name_of(group: &str) -> Result<CString, LogError> {
@@ -123,7 +123,7 @@ fn result_of<R>(event: &Event<'_>, result: *const R) -> Result<*const R, RDKafka
     if code == RDKafkaErrorCode::NoError && !result.is_null() { Ok(result) } else { Err(code) }
 }
 
-fn answer_of_positions(event: &Event<'_>) -> Result<HashMap<TopicPartition, i64>, RDKafkaErrorCode> {
+fn answer_of_positions(event: &Event<'_>) -> Result<HashMap<TopicPartition, (i64, String)>, RDKafkaErrorCode> {
     // SAFETY: whatever the event points to lives as long as it, and all of it is copied.
     let entries = unsafe {
         let result = result_of(event, sys::rd_kafka_event_ListConsumerGroupOffsets_result(event.handle()))?;
@@ -136,7 +136,7 @@ fn answer_of_positions(event: &Event<'_>) -> Result<HashMap<TopicPartition, i64>
             code => return Err(code),
         }
     };
-    let line = |entry: Entry| entry.error.map_or(Ok((entry.partition, entry.offset)), Err);
+    let line = |entry: Entry| entry.error.map_or(Ok((entry.partition, (entry.offset, entry.metadata))), Err);
     entries.into_iter().map(line).collect()
 }
 

@@ -212,6 +212,11 @@ impl Log for KafkaLog {
         self.blocking(move |inner| inner.admin.lag(&group, &topics)).await
     }
 
+    async fn readable(&self, topics: &[String]) -> Result<Vec<Span>, LogError> {
+        let topics = topics.to_vec();
+        self.blocking(move |inner| inner.admin.readable(&topics)).await
+    }
+
     async fn read(&self, partition: &TopicPartition, offset: i64, limit: usize) -> Result<Vec<Record>, LogError> {
         let partition = partition.clone();
         self.blocking(move |inner| inner.admin.read(&partition, offset, limit)).await

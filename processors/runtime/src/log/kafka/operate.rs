@@ -54,10 +54,9 @@ impl Admin {
     /// The partitions whose last stable offset stays behind their high watermark.
     pub(super) fn held(&self, topics: &[String]) -> Result<Vec<Held>, LogError> {
         let partitions = self.partitions_of(topics)?;
-        let reader: Consumer = self.settings.consumer(READER, "reader").connect().map_err(|error| log_error(&error))?;
         let end = |of| edges(of, &partitions, Offset::End, TIMEOUT).map_err(|error| log_error(&error));
-        // Under `read_committed` the end is the last stable offset. It is asked for first: it never passes the other.
-        let (stable, high) = (end(&reader)?, end(self.watcher()?.as_ref())?);
+        // The last stable offset is asked for first: it never passes the other.
+        let (stable, high) = (end(self.reader()?.as_ref())?, end(self.watcher()?.as_ref())?);
         let ends = partitions.into_iter().zip(stable.into_iter().zip(high));
         let held: Vec<_> = ends.filter(|(_, (stable, high))| stable < high).collect();
         if held.is_empty() {
@@ -120,14 +119,14 @@ impl Admin {
             return Err(stale);
         }
         if let Err(error) = put(&consumer, moves) {
-            return Err(match error.rdkafka_error_code().map(meaning_of) {
-                Some(Meaning::Revoked) => {
-                    ResetError::HasMembers { group: group.to_owned(), members: self.members(group)? }
-                }
-                _ => log_error(&error).into(),
-            });
+            if error.rdkafka_error_code().map(meaning_of) == Some(Meaning::Revoked) {
+                return Err(ResetError::HasMembers { group: group.to_owned(), members: self.members(group)? });
+            }
+            // The broker may have taken it all the same: what it reads now tells.
+            tracing::warn!(%error, group, "moving the group");
         }
-        for (step, place) in moves.iter().zip(read()?) {
+        let places = read().map_err(ResetError::Unread)?;
+        for (step, place) in moves.iter().zip(places) {
             if place != Some((step.to, String::new())) {
                 let found = place.map(|(offset, _)| offset);
                 return Err(ResetError::Unconfirmed { partition: step.partition.clone(), put: step.to, found });

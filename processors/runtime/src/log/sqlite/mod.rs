@@ -32,6 +32,9 @@ use crate::record::{Output, Record, TopicPartition};
 use store::Store;
 use wakes::News;
 
+/// The group whose lag is asked for to learn of bounds; nobody joins it or commits to it.
+const NOBODY: &str = "frameline-reader";
+
 /// The embedded log.
 #[derive(Clone)]
 pub struct SqliteLog {
@@ -81,6 +84,12 @@ impl Log for SqliteLog {
 
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>, LogError> {
         topics::lag(&self.store, group, topics).await
+    }
+
+    async fn readable(&self, topics: &[String]) -> Result<Vec<Span>, LogError> {
+        // Everything that has an offset was committed.
+        let bounds = topics::lag(&self.store, NOBODY, topics).await?;
+        Ok(bounds.into_iter().map(|at| Span { partition: at.partition, from: at.low, to: at.high }).collect())
     }
 
     async fn read(&self, partition: &TopicPartition, offset: i64, limit: usize) -> Result<Vec<Record>, LogError> {

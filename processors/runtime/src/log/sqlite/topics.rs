@@ -84,8 +84,8 @@ pub(super) async fn lag(store: &Store, group: &str, topics: &[String]) -> Result
 }
 
 async fn lag_of(store: &Store, group: &str, topic: &str) -> Result<Vec<PartitionLag>, sqlx::Error> {
-    let rows: Vec<(i32, i64, i64, Option<i64>)> = sqlx::query_as(
-        "select p.partition, p.low, p.next_offset, c.offset
+    let rows: Vec<(i32, i64, i64, Option<i64>, bool)> = sqlx::query_as(
+        "select p.partition, p.low, p.next_offset, c.offset, coalesce(c.metadata, '') <> ''
          from topics t join partitions p on p.topic_id = t.id
          left join positions c on c.group_name = ? and c.topic_id = p.topic_id and c.partition = p.partition
          where t.name = ? order by p.partition",
@@ -95,11 +95,12 @@ async fn lag_of(store: &Store, group: &str, topic: &str) -> Result<Vec<Partition
     .fetch_all(store.readers())
     .await?;
     let topic: Arc<str> = topic.into();
-    let lag = |(partition, low, high, committed)| PartitionLag {
+    let lag = |(partition, low, high, committed, has_map)| PartitionLag {
         partition: TopicPartition { topic: Arc::clone(&topic), partition },
         committed,
         low,
         high,
+        has_map,
     };
     Ok(rows.into_iter().map(lag).collect())
 }

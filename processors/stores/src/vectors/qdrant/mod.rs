@@ -161,11 +161,10 @@ impl QdrantVectors {
         Ok(Next { collection: self.names.collection(generation), is_begun: newest > live })
     }
 
-    /// An index over this collection, made where it is missing; the alias goes on standing for the live one.
+    /// An index over this collection, made where it is missing, and completed where somebody was stopped while he made
+    /// it; the alias goes on standing for the live one.
     pub async fn beside(&self, collection: &str, replication: u32) -> Result<Self, VectorsError> {
-        if !collections::all(&self.calls).await?.iter().any(|known| known == collection) {
-            collections::create(&self.calls, collection, replication).await?;
-        }
+        collections::create(&self.calls, collection, replication).await?;
         Ok(Self { target: Target::Collection(collection.to_owned()), ..self.clone() })
     }
 
