@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::golang::Program;
+use crate::kubernetes::VERSIONS;
 
 /// Helm.
 pub const HELM: Program = Program { name: "helm", package: "helm.sh/helm/v3/cmd/helm", version: "v3.22.0" };
@@ -42,7 +43,8 @@ pub fn helm(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
 /// Where Helm refuses it, with what it says.
 pub fn render(values: &[&Path], set: &[&str]) -> Result<String> {
     let mut arguments = vec!["template".into(), "frameline".into(), chart().into_os_string()];
-    arguments.extend(["--namespace", NAMESPACE].map(OsString::from));
+    // Helm asks no cluster here, and built from source it knows no version.
+    arguments.extend(["--namespace", NAMESPACE, "--kube-version", VERSIONS[0]].map(OsString::from));
     arguments.extend(values.iter().flat_map(|file| ["--values".into(), file.into()]));
     arguments.extend(set.iter().flat_map(|value| ["--set".into(), value.into()]));
     let output = helm(arguments);

@@ -22,7 +22,7 @@ use crate::python;
 use crate::server::{cache_folder, lock};
 
 /// The versions of Kubernetes that the chart is for.
-pub const VERSIONS: [&str; 3] = ["1.33.4", "1.34.1", "1.35.0"];
+pub const VERSIONS: [&str; 3] = ["1.33.0", "1.34.0", "1.35.0"];
 
 const KUBECONFORM: Program =
     Program { name: "kubeconform", package: "github.com/yannh/kubeconform/cmd/kubeconform", version: "v0.8.0" };

@@ -33,7 +33,11 @@ fn zero_replicas_are_for_stages_that_lag_wakes() {
 fn scaling_needs_something_to_go_by() {
     let words = ["minReplicas is 7", "maxReplicas, which is 6"];
     refused("production", &["stages.render.autoscaling.minReplicas=7"], &words);
-    refused("everything", &["stages.render.autoscaling.by=age"], &["stages.render.autoscaling.by is age", "mode is hpa"]);
+    refused(
+        "everything",
+        &["stages.render.autoscaling.by=age"],
+        &["stages.render.autoscaling.by is age", "mode is hpa"],
+    );
     refused("everything", &["autoscaling.prometheusAddress="], &["autoscaling.prometheusAddress is empty"]);
     refused("production", &["stages.canary.autoscaling.mode=keda"], &["it reads no topic"]);
 }
@@ -42,8 +46,9 @@ fn scaling_needs_something_to_go_by() {
 fn keda_has_to_be_able_to_log_in() {
     let oauth = ["config.kafka.sasl.mechanism=OAUTHBEARER"];
     refused("confluent", &oauth, &["is OAUTHBEARER", "KEDA cannot read", "by to age"]);
-    let unnamed = [r"files.kafka\.sasl\.password_file=null"];
-    refused("confluent", &unnamed, &["mechanism is PLAIN", "no kafka.sasl.password_file"]);
+    let secured = ["config.kafka.security_protocol=sasl_ssl", "config.kafka.sasl.mechanism=PLAIN"];
+    let scaled = [secured[0], secured[1], "stageDefaults.autoscaling.mode=keda"];
+    refused("minimal", &scaled, &["mechanism is PLAIN", "no kafka.sasl.password_file"]);
 }
 
 #[test]

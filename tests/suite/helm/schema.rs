@@ -20,8 +20,8 @@ fn the_schema_of_values_is_current() {
     let keys = shown["keys"].as_array().unwrap();
     schema["$defs"]["config"] = config(keys);
     schema["$defs"]["settings"] = settings(keys);
-    schema["$defs"]["fileKey"] = json!({"enum": names(keys).filter(|name| name.ends_with("_file")).collect::<Vec<_>>()});
-    schema["$defs"]["stageName"] = json!({"enum": stages(keys)});
+    schema["$defs"]["files"] = references(files(keys), "file");
+    schema["$defs"]["stages"] = references(stages(keys), "stage");
     is_as_expected(&file, &format!("{schema:#}\n"));
 }
 
@@ -56,11 +56,25 @@ fn settings(keys: &[Value]) -> Value {
     settings
 }
 
-fn stages(keys: &[Value]) -> Vec<&str> {
-    let mut stages: Vec<&str> = names(keys).filter_map(|name| name.strip_prefix("stages.")?.split('.').next()).collect();
-    stages.dedup();
-    stages.extend(NO_STAGES);
-    stages
+/// What is named here, and nothing else; all of one shape.
+fn references<'a>(names: impl Iterator<Item = &'a str>, shape: &str) -> Value {
+    let mut object = section();
+    for name in names {
+        object["properties"][name] = json!({"$ref": format!("#/$defs/{shape}")});
+    }
+    object
+}
+
+/// Those that name a file. Some numbers are per file, and end in the same word.
+fn files(keys: &[Value]) -> impl Iterator<Item = &str> {
+    keys.iter()
+        .filter(|key| key["default"].is_string())
+        .map(|key| text(key, "name"))
+        .filter(|name| name.ends_with("_file"))
+}
+
+fn stages(keys: &[Value]) -> impl Iterator<Item = &str> {
+    names(keys).filter_map(|name| name.strip_prefix("stages.")?.split('.').next()).chain(NO_STAGES)
 }
 
 fn names(keys: &[Value]) -> impl Iterator<Item = &str> {
