@@ -5,8 +5,12 @@
 pub mod apicurio;
 pub mod content;
 pub mod disk;
+pub mod expected;
+pub mod golang;
+pub mod helm;
 pub mod http;
 pub mod kafka;
+pub mod kubernetes;
 pub mod postgres;
 pub mod processes;
 pub mod proxy;

@@ -1,13 +1,12 @@
 //! Programs that pip fetches: each in an environment of its own, made once, in the user's cache folder.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use rustix::fs::{FlockOperation, flock};
 
-use crate::server::cache_folder;
+use crate::server::{cache_folder, lock};
 
 /// The folder `bin` of the environment `name`, which has these packages; made where it is not there yet. A name
 /// stands for its packages and their versions for ever.
@@ -16,10 +15,8 @@ use crate::server::cache_folder;
 /// Where Python is missing, with what to install, or pip cannot fetch them.
 pub fn environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let cache = cache_folder()?;
-    fs::create_dir_all(&cache)?;
-    // One at a time, of all processes. An environment holds its own path, so it is made where it stays.
-    let lock = File::create(cache.join(format!("{name}.lock")))?;
-    flock(&lock, FlockOperation::LockExclusive)?;
+    // An environment holds its own path, so it is made where it stays.
+    let _lock = lock(name)?;
     let folder = cache.join(name);
     let (programs, complete) = (folder.join("bin"), folder.join("complete"));
     if complete.is_file() {

@@ -1,6 +1,6 @@
 //! A server beside the tests: a process that never outlives them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal};
 
 /// A running process, and the thread that waits for it.
@@ -111,4 +112,16 @@ pub fn cache_folder() -> Result<PathBuf> {
     let of_home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let folder = of_user.or_else(of_home).context("neither XDG_CACHE_HOME nor HOME is set")?;
     Ok(folder.join("frameline"))
+}
+
+/// Holds what this name stands for in the cache folder, until the file is dropped: one at a time, of all processes.
+///
+/// # Errors
+/// Where the cache folder cannot be written to.
+pub fn lock(name: &str) -> Result<File> {
+    let cache = cache_folder()?;
+    fs::create_dir_all(&cache)?;
+    let lock = File::create(cache.join(format!("{name}.lock")))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    Ok(lock)
 }

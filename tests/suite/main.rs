@@ -10,6 +10,7 @@ mod cli;
 mod contract;
 mod disk;
 mod driver;
+mod helm;
 mod jobs;
 mod operate;
 mod process;

@@ -63,7 +63,7 @@ const NEEDS: [Need; 8] = [
     },
     Need {
         name: "Python 3 with venv and pip",
-        why: "Qdrant's engine and SeaweedFS are fetched by it",
+        why: "Qdrant's engine, SeaweedFS, Kubernetes' schemas and Go, where it is missing, are fetched by it",
         packages: &["python3-venv"],
         is_met: python_makes_environments,
     },

@@ -1,0 +1,44 @@
+{{/* Names and labels. */}}
+
+{{- define "frameline.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Short enough for the name of a stage behind it. */}}
+{{- define "frameline.fullname" -}}
+{{- $name := include "frameline.name" . -}}
+{{- $whole := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- default $whole .Values.fullnameOverride | trunc 48 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* What never changes about a part's pods; `.name` is the part's. */}}
+{{- define "frameline.selector" -}}
+app.kubernetes.io/name: {{ include "frameline.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .name }}
+{{- end -}}
+
+{{- define "frameline.labels" -}}
+{{ include "frameline.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "frameline.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "frameline.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "frameline.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ default $.Chart.AppVersion .tag }}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,126 @@
+//! One configuration, and each stage's own part of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use frameline_tests::helm::chart;
+use serde_json::Value;
+
+use super::{FILES, configurations, is_taken, pod, rendered};
+use crate::process::Product;
+
+#[test]
+fn the_product_takes_the_configuration_of_every_pod() {
+    let product = Product::new();
+    for name in FILES {
+        let documents = rendered(name, &[]);
+        let configurations = configurations(&documents);
+        assert!(configurations.len() > 6, "{configurations:?}");
+        configurations.iter().for_each(|(_, toml)| is_taken(&product, toml));
+    }
+}
+
+#[test]
+fn numbers_texts_and_names_with_dots_come_out_as_they_were_said() {
+    let documents = rendered(
+        "minimal",
+        &[
+            "stages.embed.settings.batch_bytes=4194304",
+            "config.telemetry.sample_ratio=0.25",
+            r#"config.service.tenant=a "<b>" c"#,
+            r"config.kafka.properties.compression\.type=zstd",
+        ],
+    );
+    let (_, toml) = configurations(&documents).into_iter().find(|(map, _)| *map == "frameline-embed").unwrap();
+    for line in [
+        "stages.embed.batch_bytes = 4194304",
+        "telemetry.sample_ratio = 0.25",
+        r#"service.tenant = "a \"\u003cb\u003e\" c""#,
+        r#"kafka.properties."compression.type" = "zstd""#,
+        "embed.threads = 2",
+    ] {
+        assert!(toml.lines().any(|found| found == line), "no `{line}` in:\n{toml}");
+    }
+    assert!(!toml.contains("render."), "{toml}");
+}
+
+/// The Deployments whose pods are other ones than before.
+fn rolled(set: &[&str]) -> Vec<String> {
+    let templates = |documents: &[Value]| -> BTreeMap<String, Value> {
+        let deployments = documents.iter().filter(|document| document["kind"] == "Deployment");
+        let named = |document: &Value| {
+            let name = document["metadata"]["name"].as_str().unwrap().to_owned();
+            (name, document["spec"]["template"].clone())
+        };
+        deployments.map(named).collect()
+    };
+    let (before, after) = (templates(&rendered("production", &[])), templates(&rendered("production", set)));
+    assert_eq!(before.len(), 7);
+    let changed = before.into_iter().filter(|(name, template)| after[name] != *template);
+    changed.map(|(name, _)| name.trim_start_matches("frameline-").to_owned()).collect()
+}
+
+#[test]
+fn a_change_in_one_stages_settings_rolls_that_stage_alone() {
+    assert_eq!(rolled(&["stages.embed.settings.batch_records=32"]), ["embed"]);
+    assert_eq!(rolled(&["config.render.longest_side_px=640"]), ["render"]);
+    assert_eq!(rolled(&["stages.index.resources.limits.memory=3Gi"]), ["index"]);
+    assert_eq!(rolled(&["stages.index.autoscaling.maxReplicas=3"]), [] as [&str; 0]);
+    assert_eq!(rolled(&["config.vectors.timeout=20s"]).len(), 7);
+}
+
+#[test]
+fn secrets_are_named_and_never_shown() {
+    let documents = rendered("production", &[]);
+    let pod = &pod(&documents, "frameline-embed")["spec"];
+    let files = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "files").unwrap();
+    let sources = files["projected"]["sources"].to_string();
+    assert!(sources.contains(r#""name":"frameline-stores""#) && sources.contains("kafka.sasl.password_file"));
+    let (_, toml) = configurations(&documents).into_iter().find(|(map, _)| *map == "frameline-embed").unwrap();
+    assert!(toml.contains("jobs.password_file = \"/run/secrets/frameline/jobs.password_file\""), "{toml}");
+    assert!(documents.iter().all(|document| document["kind"] != "Secret"));
+}
+
+#[test]
+fn the_charts_copy_of_the_topics_is_current() {
+    let ours = fs::read_to_string(chart().join("../../topics/topics.yaml")).unwrap();
+    let copy = fs::read_to_string(chart().join("files/topics.yaml")).unwrap();
+    assert!(ours == copy, "Helm sees nothing outside of the chart: cp topics/topics.yaml helm/frameline/files/");
+}
+
+#[test]
+fn pods_keep_to_the_restricted_standard() {
+    for name in FILES {
+        for document in rendered(name, &[]) {
+            let spec = match document["kind"].as_str().unwrap() {
+                "Deployment" | "Job" => &document["spec"]["template"]["spec"],
+                "Pod" => &document["spec"],
+                _ => continue,
+            };
+            assert_eq!(spec["automountServiceAccountToken"], false);
+            let (pod, container) = (&spec["securityContext"], &spec["containers"][0]["securityContext"]);
+            assert_eq!(
+                (&pod["runAsNonRoot"], &pod["seccompProfile"]["type"]),
+                (&true.into(), &"RuntimeDefault".into())
+            );
+            assert_eq!(container["allowPrivilegeEscalation"], false);
+            assert_eq!(container["readOnlyRootFilesystem"], true);
+            assert_eq!(container["capabilities"]["drop"], serde_json::json!(["ALL"]));
+        }
+    }
+}
+
+#[test]
+fn replicas_are_said_by_the_chart_or_by_the_scaler_never_by_both() {
+    let documents = rendered("everything", &[]);
+    let of = |kind: &str| -> Vec<&str> {
+        let all = documents.iter().filter(|document| document["kind"] == kind);
+        all.map(|document| document["metadata"]["name"].as_str().unwrap()).collect()
+    };
+    let scaled = [of("ScaledObject"), of("HorizontalPodAutoscaler")].concat();
+    assert_eq!(scaled.len(), 5);
+    for document in documents.iter().filter(|document| document["kind"] == "Deployment") {
+        let is_scaled = scaled.contains(&document["metadata"]["name"].as_str().unwrap());
+        assert_eq!(document["spec"].get("replicas").is_some(), !is_scaled, "{document:#}");
+    }
+}
