@@ -3,6 +3,7 @@
 //! The artifact is kept in the user's cache folder, and is fetched by Maven when it is missing. A registry has ports
 //! of its own, keeps everything in memory, and never outlives the process of the test.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,6 +13,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 use crate::server::{Process, cache_folder};
@@ -47,10 +49,19 @@ impl Apicurio {
     /// # Panics
     /// As [`Self::shared`].
     pub fn start() -> Self {
-        Self::try_start().unwrap_or_else(|error| panic!("no Apicurio Registry {VERSION} to test on: {error:#}"))
+        Self::with(&BTreeMap::new())
     }
 
-    fn try_start() -> Result<Self> {
+    /// A registry that finds this in its environment, and so may keep its schemas elsewhere than in memory.
+    ///
+    /// # Panics
+    /// As [`Self::shared`].
+    pub fn with(environment: &BTreeMap<String, String>) -> Self {
+        Self::try_start(environment)
+            .unwrap_or_else(|error| panic!("no Apicurio Registry {VERSION} to test on: {error:#}"))
+    }
+
+    fn try_start(environment: &BTreeMap<String, String>) -> Result<Self> {
         let application = install()?;
         let folder = tempfile::Builder::new().prefix("frameline-apicurio-").tempdir()?;
         let (port, management_port) = (free_port()?, free_port()?);
@@ -65,6 +76,7 @@ impl Apicurio {
             ])
             .arg("-jar")
             .arg(application.join(format!("apicurio-registry-app-{VERSION}-runner.jar")))
+            .envs(environment)
             .current_dir(folder.path())
             .stdout(output.try_clone()?)
             .stderr(output);
@@ -82,6 +94,11 @@ impl Apicurio {
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its process; `None` once it was killed.
+    pub fn pid(&self) -> Option<Pid> {
+        self.process.lock().ok()?.as_ref().map(Process::pid)
     }
 
     /// Registers a schema under a subject, and gives its id.

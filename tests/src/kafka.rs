@@ -3,6 +3,7 @@
 //! The artifacts are kept in the user's cache folder, and are fetched by Maven when they are missing. A broker
 //! has ports and data of its own, and never outlives the process of the test.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rustix::process::Pid;
 
 use crate::proxy::Proxy;
 use crate::server::{Process, cache_folder, new_folder};
@@ -23,6 +25,9 @@ pub const VERSION: &str = "4.3.1";
 
 /// How long a broker may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The id of every cluster.
+const CLUSTER: &str = "abcdefghijklmnopqrstug";
 
 const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -76,6 +81,41 @@ impl Broker {
             .unwrap_or_else(|error| panic!("no Apache Kafka {VERSION} to test on: {error:#}"))
     }
 
+    /// A broker whose configuration is made of this environment by the program that does so in Kafka's own image, but for
+    /// where it listens and where its data is.
+    ///
+    /// # Panics
+    /// As [`Self::shared`].
+    pub fn of_image(environment: &BTreeMap<String, String>) -> Self {
+        Self::try_of_image(environment)
+            .unwrap_or_else(|error| panic!("no Apache Kafka {VERSION} by that environment: {error:#}"))
+    }
+
+    fn try_of_image(environment: &BTreeMap<String, String>) -> Result<Self> {
+        let libraries = install()?;
+        let folder = new_folder("kafka")?;
+        let (port, controller_port) = (free_port()?, free_port()?);
+        let listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}");
+        let here = [
+            ("KAFKA_LISTENERS", listeners),
+            ("KAFKA_ADVERTISED_LISTENERS", format!("PLAINTEXT://127.0.0.1:{port}")),
+            ("KAFKA_CONTROLLER_QUORUM_VOTERS", format!("1@127.0.0.1:{controller_port}")),
+            ("KAFKA_LOG_DIRS", folder.join("data").display().to_string()),
+            ("CLUSTER_ID", CLUSTER.to_owned()),
+        ];
+        let mut setup = java(&libraries, &folder, "kafka.docker.KafkaDockerWrapper");
+        setup.arg("setup").envs(environment).envs(here);
+        for option in ["--default-configs-dir", "--mounted-configs-dir", "--final-configs-dir"] {
+            setup.arg(option).arg(&folder);
+        }
+        let output = setup.output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "its image does not take this environment: {said}");
+        let broker = Self { folder, port, running: Mutex::new(None) };
+        broker.resume()?;
+        Ok(broker)
+    }
+
     /// A broker that tells its clients to come to the proxy, which from now on leads to it. It looks every second for
     /// transactions whose time is over: whoever takes over from a client that fell silent in the middle of one waits
     /// for that.
@@ -106,6 +146,11 @@ impl Broker {
     /// Where clients begin: `host:port`.
     pub fn bootstrap_servers(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its process; `None` once it was killed.
+    pub fn pid(&self) -> Option<Pid> {
+        self.running.lock().ok()?.as_ref().map(Process::pid)
     }
 
     /// The product's configuration with its log on this broker.
@@ -228,6 +273,20 @@ pub fn install() -> Result<PathBuf> {
     Ok(libraries)
 }
 
+/// The names of all properties of a broker, as Kafka itself lists them.
+///
+/// # Panics
+/// Where it cannot be had, with what is missing.
+pub fn known_properties() -> BTreeSet<String> {
+    let libraries = install().expect("Apache Kafka is there");
+    let output = java(&libraries, Path::new("/"), "kafka.server.KafkaConfig").output().expect("java is there");
+    let page = String::from_utf8_lossy(&output.stdout).into_owned();
+    let names = page.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let names: BTreeSet<String> = names.map(str::to_owned).collect();
+    assert!(names.contains("log.dirs"), "no list of properties: {page}");
+    names
+}
+
 fn require(program: &str, package: &str, argument: &str) -> Result<()> {
     let found = Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status();
     match found {
@@ -288,7 +347,7 @@ fn java(libraries: &Path, folder: &Path, class: &str) -> Command {
 
 fn format_data(libraries: &Path, folder: &Path) -> Result<()> {
     let output = java(libraries, folder, "kafka.tools.StorageTool")
-        .args(["format", "--standalone", "-t", "abcdefghijklmnopqrstug", "-c", "server.properties"])
+        .args(["format", "--standalone", "-t", CLUSTER, "-c", "server.properties"])
         .output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "its data folder could not be formatted: {said}");

@@ -14,6 +14,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Pid;
 
 use crate::server::{Process, new_folder};
 use crate::tls::Certificates;
@@ -108,6 +109,11 @@ impl Postgres {
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its process; `None` once it was killed.
+    pub fn pid(&self) -> Option<Pid> {
+        self.running.lock().ok()?.as_ref().map(Process::pid)
     }
 
     /// A fresh database, which belongs to nobody else: its URL, as [`OWNER`] has it without a password.

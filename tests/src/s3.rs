@@ -14,6 +14,7 @@ use anyhow::{Result, bail, ensure};
 use bytes::Bytes;
 use frameline_runtime::secret::Secret;
 use frameline_stores::blobs::{Blobs, BucketSettings, BucketUrl, Login};
+use rustix::process::Pid;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -75,6 +76,11 @@ impl S3 {
     /// Where it is: `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port())
+    }
+
+    /// Its process; `None` once it was killed.
+    pub fn pid(&self) -> Option<Pid> {
+        self.process.lock().ok()?.as_ref().map(Process::pid)
     }
 
     /// How its bucket is asked for the blobs below a prefix that nobody has used.

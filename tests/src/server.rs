@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal};
 /// A running process, and the thread that waits for it.
 pub struct Process {
     pid: Pid,
-    waiter: JoinHandle<()>,
+    waiter: JoinHandle<Option<ExitStatus>>,
 }
 
 impl Process {
@@ -36,10 +36,11 @@ impl Process {
         let waiter = std::thread::Builder::new().name("server".to_owned()).spawn(move || match command.spawn() {
             Ok(mut child) => {
                 let _ = sender.send(Ok((child.id(), child.stdout.take())));
-                let _ = child.wait();
+                child.wait().ok()
             }
             Err(error) => {
                 let _ = sender.send(Err(error));
+                None
             }
         })?;
         let (pid, output) = receiver.recv()??;
@@ -57,6 +58,14 @@ impl Process {
         self.waiter.is_finished()
     }
 
+    /// Waits for its end, and says how it was.
+    ///
+    /// # Panics
+    /// Where it cannot be waited for.
+    pub fn wait(self) -> Option<ExitStatus> {
+        self.waiter.join().expect("the waiting thread does not panic")
+    }
+
     /// Kills it, as a machine does that loses its power.
     ///
     /// # Panics
@@ -64,7 +73,7 @@ impl Process {
     pub fn kill(self) {
         // It may have ended by itself.
         let _ = rustix::process::kill_process(self.pid, Signal::KILL);
-        self.waiter.join().expect("the waiting thread does not panic");
+        self.wait();
     }
 }
 

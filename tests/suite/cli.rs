@@ -316,3 +316,21 @@ fn every_shell_gets_its_completion() {
         assert!(ended.out.contains("frameline") && ended.out.contains("search"), "{shell}");
     }
 }
+
+#[test]
+fn the_health_of_a_service_is_an_exit_status() {
+    let product = Product::new();
+    let mut service = product.up();
+    let address = service.ready["address"].as_str().unwrap().to_owned();
+    let health = |more: &[&str]| product.run([&["health", "--address", &address], more].concat());
+    let alive = health(&[]);
+    assert_eq!((alive.status, alive.out.as_str()), (Some(0), "ok\n"), "{alive:?}");
+    let ready = health(&["--ready"]);
+    assert!(ready.status == Some(0) && ready.out.contains("\"ready\":true"), "{ready:?}");
+    // Where nothing else is said, it is asked where the configuration lets it listen.
+    let mut by_config = product.command(["health"]);
+    let by_config = Ended::of(by_config.env("FRAMELINE__SERVICE__LISTEN", &address).output().unwrap());
+    assert_eq!(by_config.status, Some(0), "{by_config:?}");
+    assert_eq!(service.stop(), Some(0));
+    health(&[]).refuses(&["nobody answers", &address, "service.listen"]);
+}

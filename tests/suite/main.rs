@@ -16,5 +16,6 @@ mod operate;
 mod process;
 mod registry;
 mod security;
+mod stack;
 mod telemetry;
 mod vectors;

@@ -117,6 +117,12 @@ Examples:
 Example:
   frameline doctor                            exit status 1 when something does not work")]
     Doctor,
+    /// Find out whether a service answers, for whoever starts it anew when it does not
+    #[command(after_help = "\
+Examples:
+  frameline health                            exit status 1 when the service at service.listen is not alive
+  frameline health --ready                    or is not ready: its stages warm, and in their groups")]
+    Health(Health),
     /// Show what operators did: who, when, which command, and how it ended
     #[command(after_help = "\
 Examples:
@@ -236,6 +242,16 @@ pub(crate) struct Run {
     pub(crate) stages: Vec<Name>,
     #[command(flatten)]
     pub(crate) serve: Serve,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// Ask /readyz instead of /healthz
+    #[arg(long)]
+    pub(crate) ready: bool,
+    /// Where the service answers [default: service.listen]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) address: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -376,6 +392,7 @@ mod tests {
             "lag",
             "audit",
             "doctor",
+            "health",
             "rewind render --to-earliest",
             "replay render --file x",
             "dlq list render",

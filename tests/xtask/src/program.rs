@@ -1,4 +1,4 @@
-//! Runs one of the programs in `tests`: the benchmarks, the fault harness.
+//! Runs one of the programs in `tests`: the benchmarks, the fault harness, the stack.
 
 use std::process::{Command, ExitCode, Stdio};
 

@@ -10,6 +10,7 @@ mod demo;
 mod dlq;
 mod doctor;
 mod feed;
+mod health;
 mod jobs;
 mod lag;
 mod migrate;
@@ -87,6 +88,7 @@ async fn run_in(context: Context, command: Command) -> Result<()> {
         Command::Lag(lag) => lag::run(context, lag).await,
         Command::Rewind(rewind) => rewind::run(context, rewind).await,
         Command::Doctor => doctor::run(context).await,
+        Command::Health(health) => health::run(context, health).await,
         Command::Audit(audit) => audit::run(context, audit).await,
         Command::Replay(replay) => replay::run(context, replay).await,
         Command::Dlq(command) => dlq::run(context, command).await,
