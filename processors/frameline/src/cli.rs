@@ -1,8 +1,9 @@
 //! The command line: what can be said, and the help that goes with it.
 
-mod put_back;
-
 mod operate;
+mod put_back;
+#[cfg(test)]
+mod runbook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
