@@ -17,3 +17,4 @@ mod registry;
 mod security;
 mod telemetry;
 mod vectors;
+mod watch;

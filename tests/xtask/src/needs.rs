@@ -18,7 +18,7 @@ struct Need {
     is_met: fn() -> bool,
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 10] = [
     Need {
         name: "a C compiler",
         why: "OpenSSL, librdkafka and SQLite are built from source",
@@ -60,6 +60,18 @@ const NEEDS: [Need; 8] = [
         why: "jobs are kept in it; the tests run servers of their own, and leave its service alone",
         packages: &["postgresql"],
         is_met: has_postgresql,
+    },
+    Need {
+        name: "Prometheus and Alertmanager",
+        why: "the stack is watched by them, and alerts are checked; their services are left alone",
+        packages: &["prometheus", "prometheus-alertmanager"],
+        is_met: || runs("prometheus", "--version") && runs("prometheus-alertmanager", "--version"),
+    },
+    Need {
+        name: "Node.js with npm",
+        why: "dashboards are held against the types of Grafana",
+        packages: &["nodejs", "npm"],
+        is_met: || runs("node", "--version") && runs("npm", "--version"),
     },
     Need {
         name: "Python 3 with venv and pip",
