@@ -19,3 +19,4 @@ mod security;
 mod stack;
 mod telemetry;
 mod vectors;
+mod watch;

@@ -1,8 +1,9 @@
 //! The command line: what can be said, and the help that goes with it.
 
-mod put_back;
-
 mod operate;
+mod put_back;
+#[cfg(test)]
+mod runbook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use frameline_runtime::settings::duration;
 
-pub(crate) use operate::{Audit, Lag, Place, Rewind, RewindTarget};
+pub(crate) use operate::{Audit, Canary, Lag, Place, Rewind, RewindTarget};
 
 pub(crate) use self::put_back::{About, DlqCommand, DlqList, DlqRedrive, DlqShow, Letters, Pace, Replay};
 use crate::stages::Name;
@@ -159,6 +160,9 @@ Example:
 
 It keeps to a data directory of its own, `demo` in the usual one, unless --data names another.")]
     Demo(Demo),
+    /// Send a small drawn file through the whole chain every few minutes, and tell how long it takes
+    #[command(after_help = operate::CANARY_EXAMPLES)]
+    Canary(Canary),
     /// Check or show the configuration
     #[command(
         subcommand,
@@ -400,6 +404,7 @@ mod tests {
             "dlq redrive render",
             "delete x",
             "demo",
+            "canary",
             "config show",
             "config check",
             "topics diff",

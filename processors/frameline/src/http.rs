@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::error::Refusal;
+use crate::footprint;
 
 /// Values of histograms pile up until they are sorted into their buckets; nobody may ever scrape.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -29,6 +31,8 @@ pub(crate) struct Probes {
     pub(crate) stages: Arc<Vec<driver::Status>>,
     /// A stage of which a loop has not gone round for this long is not alive.
     pub(crate) session_timeout: Duration,
+    /// Where the data is; how much room is left there is told.
+    pub(crate) data: PathBuf,
     /// All metrics.
     pub(crate) metrics: PrometheusHandle,
 }
@@ -130,6 +134,7 @@ async fn readyz(State(probes): State<Probes>) -> (StatusCode, Json<Readiness>) {
 
 async fn scrape(State(probes): State<Probes>) -> String {
     probes.stages.iter().for_each(driver::Status::publish);
+    footprint::publish(&probes.data);
     probes.metrics.render()
 }
 

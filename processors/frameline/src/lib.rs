@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod data;
 mod error;
+mod footprint;
 mod http;
 mod memory;
 mod output;

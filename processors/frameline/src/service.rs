@@ -80,6 +80,7 @@ impl Service {
         let probes = Probes {
             stages: Arc::clone(&statuses),
             session_timeout: config.log.session_timeout,
+            data: ports.data().root().to_owned(),
             metrics: http::record_metrics()?,
         };
         let probes = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, probes)));

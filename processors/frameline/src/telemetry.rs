@@ -13,7 +13,9 @@ pub(crate) use export::Exporter;
 /// Starts logging. Services tell what they do, commands only what is wrong; `$FRAMELINE_LOG` overrides both.
 pub(crate) fn start(format: LogFormat, command: &Command) {
     let usual = match command {
-        Command::Up(_) | Command::Run(_) => "info,tract=warn,librdkafka=warn,object_store=warn,sqlx_core=error",
+        Command::Up(_) | Command::Run(_) | Command::Canary(_) => {
+            "info,tract=warn,librdkafka=warn,object_store=warn,sqlx_core=error"
+        }
         _ => "warn,tract=error,usvg=error,sqlx_core=error",
     };
     let filter = EnvFilter::try_from_env("FRAMELINE_LOG").unwrap_or_else(|_| EnvFilter::new(usual));

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use async_trait::async_trait;
 use bytes::Bytes;
+use frameline_runtime::metric;
 use frameline_runtime::moment::now_ms;
 use frameline_runtime::{Failure, Outcome, Output, Reason, Stage};
 use frameline_sandbox::{Pool, PoolSettings, Refusal};
@@ -51,6 +52,7 @@ impl Identify {
     pub fn new(blobs: Blobs, settings: IdentifySettings, pool: PoolSettings) -> anyhow::Result<Self> {
         settings.check()?;
         let pool = Pool::new(pool).context("the pool of identify workers cannot start")?;
+        metric::begin_files();
         Ok(Self { blobs, pool, settings })
     }
 
@@ -72,6 +74,7 @@ impl Identify {
             return Err(Stop::Skip(Reason::new("too_large", text)));
         }
         let contents = self.open(file).await?;
+        metric::file_opened(&contents.format, file.size_bytes);
         let mut outputs = Vec::new();
         for (ordinal, frame) in contents.frames.iter().enumerate() {
             let frame = self.frame(file, &contents, frame, ordinal).await?;
@@ -176,6 +179,10 @@ impl Stage for Identify {
 
     fn reads(&self) -> &'static [&'static str] {
         READS
+    }
+
+    fn skips(&self) -> &'static [&'static str] {
+        &["empty", "not_text", "too_large", "unsupported"]
     }
 
     async fn warm(&self) -> anyhow::Result<()> {

@@ -74,6 +74,10 @@ impl Stage for Index {
         Some("vectors")
     }
 
+    fn skips(&self) -> &'static [&'static str] {
+        &["other_model"]
+    }
+
     fn makes_searchable(&self) -> bool {
         true
     }

@@ -4,7 +4,7 @@
 //! file. Whoever counts something names it from here, so a metric that is not in the table cannot be published by
 //! accident; a test of the whole product holds the table and a scrape to each other.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, histogram};
 
@@ -54,6 +54,12 @@ const CHAIN_SECONDS: &[f64] =
 /// Bounds for records of a batch.
 const BATCH_RECORDS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 2_048.0, 8_192.0];
 
+/// Bounds for the size of a file, in bytes: from a small text to the largest that is taken.
+const FILE_BYTES: &[f64] = &[1e3, 1e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8, 2e8];
+
+/// A file is to be searchable this long after its discovery.
+pub const PROMISE: Duration = Duration::from_secs(1_800);
+
 const fn counter(
     name: &'static str,
     unit: Option<Unit>,
@@ -83,6 +89,13 @@ pub const RECORDS: Metric = counter(
     &["outcome", "stage"],
     "records that ended: done, skipped with a reason, or dead_lettered",
 );
+/// Records that were skipped, by why.
+pub const SKIPS: Metric = counter(
+    "frameline_skips_total",
+    None,
+    &["reason", "stage"],
+    "records that were skipped, by the code of the reason that their job is told",
+);
 /// A batch's work.
 pub const PROCESSING: Metric =
     seconds("frameline_processing_seconds", WORK_SECONDS, &["stage"], "the work on one batch");
@@ -111,6 +124,16 @@ pub const BATCH: Metric = Metric {
 /// Records in hand.
 pub const IN_FLIGHT: Metric =
     gauge("frameline_in_flight_records", None, &["stage"], "records taken in and not yet committed");
+/// Records that wait for their turn.
+pub const QUEUED: Metric = gauge(
+    "frameline_queued_records",
+    None,
+    &["stage"],
+    "records in hand that wait in the lanes of their keys, for their turn or to be tried again",
+);
+/// Batches under way.
+pub const WORKING: Metric =
+    gauge("frameline_working_batches", None, &["stage"], "batches that the stage works on just now");
 /// Failures that are tried again.
 pub const RETRIES: Metric = counter(
     "frameline_retries_total",
@@ -133,6 +156,14 @@ pub const LAG: Metric = gauge(
     &["partition", "stage", "topic"],
     "records, and transaction markers, that the stage's group has not come past, in the partitions that this process \
      has; 0 for one that went to another",
+);
+/// Records that a stage's group has before it, whether it is at work or not.
+pub const GROUP_LAG: Metric = gauge(
+    "frameline_group_lag_records",
+    None,
+    &["stage", "topic"],
+    "records, and transaction markers, that the stage's group has not come past, all partitions together; told by the \
+     process that has the stage jobs, of every stage, also of one that nobody runs; counted once a minute",
 );
 /// The oldest record in hand.
 pub const OLDEST_UNFINISHED: Metric = gauge(
@@ -177,6 +208,14 @@ pub const PAUSED: Metric = gauge(
     &["stage"],
     "1 while something that every record needs is down, and the stage waits for it; it goes on by itself",
 );
+/// What the stage waits for.
+pub const DEPENDENCY_DOWN: Metric = gauge(
+    "frameline_dependency_down",
+    None,
+    &["dependency", "stage"],
+    "1 while the stage waits for this: schema_registry, log (commits are not taken), or, once it was down, blobs, \
+     vectors, job-store, or the child process that opens files",
+);
 /// The stage has stopped taking.
 pub const HALTED: Metric = gauge(
     "frameline_halted",
@@ -201,6 +240,14 @@ pub const FILE_SEARCHABLE: Metric = seconds(
     &["origin"],
     "from a file's discovery until all of it is in the index, committed; live, backfill or replay",
 );
+/// Files that were opened, by their format.
+pub const FILE_SIZE: Metric = Metric {
+    name: "frameline_file_size_bytes",
+    kind: Kind::Histogram(FILE_BYTES),
+    unit: Some(Unit::Bytes),
+    labels: &["format"],
+    about: "files that the stage identify has opened, by their size",
+};
 /// Calls to the blobs.
 pub const BLOB_CALLS: Metric = seconds(
     "frameline_blob_call_seconds",
@@ -227,6 +274,13 @@ pub const UNITS: Metric =
     gauge("frameline_units", None, &["kind"], "units in the index, frames and passages; counted once a minute");
 /// Jobs by state.
 pub const JOBS: Metric = gauge("frameline_jobs", None, &["state"], "jobs by state; counted once a minute");
+/// Jobs that are late.
+pub const OVERDUE_JOBS: Metric = gauge(
+    "frameline_overdue_jobs",
+    None,
+    &[],
+    "jobs that have not ended half an hour after their file was accepted; counted once a minute",
+);
 /// Files in the catalogue.
 pub const FILES: Metric = gauge(
     "frameline_files",
@@ -242,37 +296,89 @@ pub const SPANS: Metric = counter(
     &["outcome"],
     "spans of traces: exported; dropped, because the queue was full; failed, because the receiver refused them",
 );
+/// The canary's time.
+pub const CANARY: Metric = seconds(
+    "frameline_canary_seconds",
+    CHAIN_SECONDS,
+    &[],
+    "from handing a drawn file over until a search finds it; told by `frameline canary`",
+);
+/// When the canary was last found.
+pub const CANARY_SUCCESS: Metric = gauge(
+    "frameline_canary_last_success_timestamp_seconds",
+    Some(Unit::Seconds),
+    &[],
+    "when a search last found a new drawn file, in seconds since 1970; 0 before the first; told by `frameline canary`",
+);
+/// Canaries that were not found.
+pub const CANARY_FAILURES: Metric = counter(
+    "frameline_canary_failures_total",
+    None,
+    &["reason"],
+    "drawn files that no search has found: refused at the hand-over, failed on their way, or late; told by \
+     `frameline canary`",
+);
+/// Room for the data directory.
+pub const DISK_FREE: Metric = gauge(
+    "frameline_disk_free_bytes",
+    Some(Unit::Bytes),
+    &[],
+    "room that is left in the file system of the data directory",
+);
+/// All of it.
+pub const DISK_SIZE: Metric =
+    gauge("frameline_disk_size_bytes", Some(Unit::Bytes), &[], "size of the file system of the data directory");
+/// Memory of the process.
+pub const RESIDENT: Metric = gauge(
+    "frameline_resident_bytes",
+    Some(Unit::Bytes),
+    &[],
+    "memory of this process that is in use, without that of the child processes which open files",
+);
 /// The program.
 pub const BUILD: Metric = gauge("frameline_build_info", None, &["version"], "1, with the version of the program");
 
 /// All of them.
 pub const ALL: &[Metric] = &[
     RECORDS,
+    SKIPS,
     PROCESSING,
     COMMIT,
     COMMITS_FAILED,
     BATCH,
     IN_FLIGHT,
+    QUEUED,
+    WORKING,
     RETRIES,
     DEAD_LETTERS,
     LAG,
+    GROUP_LAG,
     OLDEST_UNFINISHED,
     REBALANCES,
     REBALANCE_PAUSE,
     REBALANCE_GIVEN_UP,
     LIMITER_LIMIT,
     PAUSED,
+    DEPENDENCY_DOWN,
     HALTED,
     READY,
     HEARTBEAT_AGE,
     FILE_SEARCHABLE,
+    FILE_SIZE,
     BLOB_CALLS,
     BLOB_BYTES,
     VECTOR_CALLS,
     UNITS,
     JOBS,
+    OVERDUE_JOBS,
     FILES,
     SPANS,
+    CANARY,
+    CANARY_SUCCESS,
+    CANARY_FAILURES,
+    DISK_FREE,
+    DISK_SIZE,
+    RESIDENT,
     BUILD,
 ];
 
@@ -303,6 +409,22 @@ pub async fn timed<T, E>(
     result
 }
 
+/// The formats that files are told apart by.
+const FORMATS: [&str; 8] = ["svg", "png", "jpeg", "webp", "gif", "markdown", "html", "text"];
+
+/// Tells of every format that no file was opened yet.
+pub fn begin_files() {
+    for format in FORMATS {
+        let _ = histogram!(FILE_SIZE.name, "format" => format);
+    }
+}
+
+/// A file was opened. What a child process calls its format is taken only where it is one that is known.
+pub fn file_opened(format: &str, size_bytes: i64) {
+    let format = FORMATS.into_iter().find(|known| *known == format).unwrap_or("other");
+    histogram!(FILE_SIZE.name, "format" => format).record(size_bytes as f64);
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -310,8 +432,7 @@ mod tests {
     use super::*;
 
     /// What a label may say has few values, whatever comes in.
-    const BOUNDED: &str =
-        "change class dependency kind operation origin outcome partition reason side stage state store topic version";
+    const BOUNDED: &str = "change class dependency format kind operation origin outcome partition reason side stage state store topic version";
 
     #[test]
     fn names_say_the_unit_and_labels_are_bounded_and_sorted() {
@@ -339,6 +460,7 @@ mod tests {
                 assert!(bounds.is_sorted_by(|low, high| low < high), "{}", metric.name);
             }
         }
-        assert!(matches!(FILE_SEARCHABLE.kind, Kind::Histogram(bounds) if bounds.contains(&1_800.0)));
+        let promise = PROMISE.as_secs_f64();
+        assert!(matches!(FILE_SEARCHABLE.kind, Kind::Histogram(bounds) if bounds.contains(&promise)));
     }
 }

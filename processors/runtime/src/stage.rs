@@ -38,6 +38,12 @@ pub trait Stage: Send + Sync + 'static {
         false
     }
 
+    /// The codes of the reasons for which it skips records: each is counted from the start
+    /// ([`crate::metric::SKIPS`]).
+    fn skips(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Turns a batch into one outcome for each record, in the order of the batch.
     ///
     /// Records of one key are in their order, and only one batch at a time has records of that key. After a

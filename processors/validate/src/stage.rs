@@ -114,6 +114,10 @@ impl Stage for Validate {
         READS
     }
 
+    fn skips(&self) -> &'static [&'static str] {
+        &["blank", "near_duplicate", "tiny"]
+    }
+
     /// Measures all at once, then judges the frames of a file one after the other: each is compared with those
     /// before it.
     async fn process(&self, batch: Vec<Self::In>) -> Vec<Outcome> {

@@ -17,6 +17,7 @@ pub(super) async fn every_meter_counts_what_it_is_for(log: Arc<dyn Log>) {
     feed(&world, &["ok 0"]).await;
     meets(&world, &running, metric::RETRIES.name, &[("class", "unavailable")], 1.0).await;
     meets(&world, &running, metric::PAUSED.name, &[], 1.0).await;
+    meets(&world, &running, metric::DEPENDENCY_DOWN.name, &[("dependency", "down")], 1.0).await;
     stage.down.store(false, Ordering::SeqCst);
 
     feed(&world, &["transient 1", "busy 2", "permanent 3", "skip 4", "large 5"]).await;
@@ -25,6 +26,7 @@ pub(super) async fn every_meter_counts_what_it_is_for(log: Arc<dyn Log>) {
         (metric::RETRIES.name, ("class", "transient"), 2.0),
         (metric::RETRIES.name, ("class", "busy"), 12.0),
         (metric::DEAD_LETTERS.name, ("class", "permanent"), 2.0),
+        (metric::SKIPS.name, ("reason", "told"), 1.0),
         (metric::COMMITS_FAILED.name, ("reason", "refused"), 1.0),
         (metric::RECORDS.name, ("outcome", "done"), 3.0),
         (metric::RECORDS.name, ("outcome", "skipped"), 1.0),
@@ -45,6 +47,7 @@ pub(super) async fn every_meter_counts_what_it_is_for(log: Arc<dyn Log>) {
 
     feed(&world, &["hold 6"]).await;
     meets(&world, &running, metric::IN_FLIGHT.name, &[], 1.0).await;
+    meets(&world, &running, metric::WORKING.name, &[], 1.0).await;
     meets(&world, &running, metric::OLDEST_UNFINISHED.name, &[], 0.2).await;
     meets(&world, &running, metric::LAG.name, &[("topic", world.input)], 1.0).await;
     stage.open_gate();

@@ -24,7 +24,9 @@ pub(super) async fn a_job_tells_its_totals_its_stages_and_why_it_failed(side: &i
     ];
     store.fold(&progress).await.unwrap();
     assert_eq!(job(&store, &entry).await.state, JobState::Running);
+    assert_eq!((store.overdue(9).await.unwrap(), store.overdue(10).await.unwrap()), (0, 1));
     store.fold(&[told(&entry, "index", Step::End, Outcome::Done)]).await.unwrap();
+    assert_eq!(store.overdue(10).await.unwrap(), 0, "it has ended");
 
     let failed = job(&store, &entry).await;
     assert_eq!((failed.state, failed.frames, failed.passages), (JobState::Failed, Some(1), Some(0)));

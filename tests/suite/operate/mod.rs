@@ -3,5 +3,5 @@
 mod dead_letters;
 mod replay;
 mod rewind;
-mod site;
+pub(crate) mod site;
 mod watching;

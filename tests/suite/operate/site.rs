@@ -22,25 +22,25 @@ use crate::chain::state::EndState;
 use crate::process::{Ended, Product, Running, until};
 
 /// A product and its log.
-pub(super) struct Site {
-    pub(super) product: Product,
+pub(crate) struct Site {
+    pub(crate) product: Product,
     config: Vec<String>,
     broker: Option<Broker>,
 }
 
 impl Site {
     /// On the embedded log.
-    pub(super) fn embedded() -> Self {
+    pub(crate) fn embedded() -> Self {
         Self { product: Product::new(), config: Vec::new(), broker: None }
     }
 
     /// On a Kafka broker of its own.
-    pub(super) fn kafka() -> Self {
+    pub(crate) fn kafka() -> Self {
         Self::kafka_with("")
     }
 
     /// The same, with more in the configuration's section on Kafka.
-    pub(super) fn kafka_with(more: &str) -> Self {
+    pub(crate) fn kafka_with(more: &str) -> Self {
         let (broker, product) = (Broker::start(), Product::new());
         let file = product.file("kafka.toml", broker.product_settings() + more);
         let config = vec!["--config".to_owned(), file.to_str().unwrap().to_owned()];
@@ -48,57 +48,57 @@ impl Site {
     }
 
     /// Runs these stages, all where none is named.
-    pub(super) fn serve(&self, stages: &[&str]) -> Running {
+    pub(crate) fn serve(&self, stages: &[&str]) -> Running {
         let command: &[&str] = if stages.is_empty() { &["up"] } else { &["run"] };
         let arguments = [command, stages, &["--json", "--listen", "127.0.0.1:0"]].concat();
         Running::start(self.product.command(self.with_config(&arguments)))
     }
 
     /// Runs all stages, with something set in their environment.
-    pub(super) fn serve_with(&self, environment: &[(&str, &str)]) -> Running {
+    pub(crate) fn serve_with(&self, environment: &[(&str, &str)]) -> Running {
         let mut command = self.command(&["up", "--json", "--listen", "127.0.0.1:0"]);
         command.envs(environment.iter().copied());
         Running::start(command)
     }
 
     /// The broker, on Kafka.
-    pub(super) fn broker(&self) -> &Broker {
+    pub(crate) fn broker(&self) -> &Broker {
         self.broker.as_ref().unwrap()
     }
 
     /// A command's answer, which has to be good.
-    pub(super) fn ask(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Value {
         self.product.json(self.with_config(arguments))
     }
 
     /// A command's end, whatever it is.
-    pub(super) fn say(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn say(&self, arguments: &[&str]) -> Ended {
         self.product.run(self.with_config(arguments))
     }
 
     /// Adds a file, and waits for its end.
-    pub(super) fn add(&self, file: &Path) -> Value {
+    pub(crate) fn add(&self, file: &Path) -> Value {
         let added = self.product.command(self.with_config(&["add", path(file), "--wait", "--json"])).output().unwrap();
         serde_json::from_slice::<Value>(&added.stdout).unwrap()["files"][0].clone()
     }
 
     /// A command, to be started.
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.product.command(self.with_config(arguments))
     }
 
     /// Everything that was ingested.
-    pub(super) fn state(&self) -> EndState {
+    pub(crate) fn state(&self) -> EndState {
         EndState::of(&self.product, &self.config.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Waits until no stage has anything before it.
-    pub(super) fn settle(&self) {
+    pub(crate) fn settle(&self) {
         until("every lag is 0", || (self.ask(&["lag"])["lag"] == 0).then_some(()));
     }
 
     /// The newest job of each file, by the file's name.
-    pub(super) fn jobs(&self) -> BTreeMap<String, Value> {
+    pub(crate) fn jobs(&self) -> BTreeMap<String, Value> {
         let jobs = self.ask(&["jobs"]);
         let name =
             |job: &Value| Path::new(job["file"].as_str().unwrap()).file_name().unwrap().to_str().unwrap().to_owned();
@@ -107,24 +107,24 @@ impl Site {
     }
 
     /// Waits until a file's newest job is in this state.
-    pub(super) fn wait_for(&self, file: &str, state: &str) {
+    pub(crate) fn wait_for(&self, file: &str, state: &str) {
         until(&format!("{file} is {state}"), || (self.jobs().get(file)?["state"] == state).then_some(()));
     }
 
     /// What is found for these words.
-    pub(super) fn found(&self, words: &str) -> Vec<String> {
+    pub(crate) fn found(&self, words: &str) -> Vec<String> {
         let hits = self.ask(&["search", words]);
         let file = |hit: &Value| hit["file"].as_str().unwrap().to_owned();
         hits["hits"].as_array().unwrap().iter().map(file).collect()
     }
 
     /// The folder of the blobs of one kind.
-    pub(super) fn blobs(&self, kind: &str) -> PathBuf {
+    pub(crate) fn blobs(&self, kind: &str) -> PathBuf {
         self.product.data().join("blobs").join(kind)
     }
 
     /// All committed records of a topic.
-    pub(super) fn records(&self, topic: &str) -> Vec<Record> {
+    pub(crate) fn records(&self, topic: &str) -> Vec<Record> {
         self.on_log(async |log| {
             let spans = log.readable(&[topic.to_owned()]).await.unwrap();
             let (mut scan, mut records) = (log.scan(spans).await.unwrap(), Vec::new());
@@ -136,13 +136,13 @@ impl Site {
     }
 
     /// Writes to the log, as somebody else might.
-    pub(super) fn append(&self, output: Output) {
+    pub(crate) fn append(&self, output: Output) {
         self.on_log(async |log| log.append(vec![output]).await.unwrap());
     }
 
     /// Makes the log forget what lies before `kept` in its partition, as retention does in time; `gone` is the one
     /// right before it.
-    pub(super) fn forget(&self, topic: &str, partition: i32, gone: &Record, kept: &Record) {
+    pub(crate) fn forget(&self, topic: &str, partition: i32, gone: &Record, kept: &Record) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
             match &self.broker {
@@ -201,12 +201,12 @@ async fn expire_before(file: &Path, topic: &str, time_ms: i64) {
 }
 
 /// A path as an argument.
-pub(super) fn path(path: &Path) -> &str {
+pub(crate) fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 /// A screen that says these words, and looks like no other.
-pub(super) fn screen(words: &str) -> String {
+pub(crate) fn screen(words: &str) -> String {
     let hash = words.bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
     let (x, y, colour) = (40 + hash % 120, 150 + hash / 7 % 80, 0x10_10_10 | (hash % 0xe0_e0_e0));
     format!(

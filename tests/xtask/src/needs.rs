@@ -18,7 +18,7 @@ struct Need {
     is_met: fn() -> bool,
 }
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 10] = [
     Need {
         name: "a C compiler",
         why: "OpenSSL, librdkafka and SQLite are built from source",
@@ -66,6 +66,12 @@ const NEEDS: [Need; 9] = [
         why: "the stack is watched by them, and alerts are checked; their services are left alone",
         packages: &["prometheus", "prometheus-alertmanager"],
         is_met: || runs("prometheus", "--version") && runs("prometheus-alertmanager", "--version"),
+    },
+    Need {
+        name: "Node.js with npm",
+        why: "dashboards are held against the types of Grafana",
+        packages: &["nodejs", "npm"],
+        is_met: || runs("node", "--version") && runs("npm", "--version"),
     },
     Need {
         name: "Python 3 with venv and pip",

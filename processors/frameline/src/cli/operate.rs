@@ -1,5 +1,6 @@
 //! What operators' commands take.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -20,6 +21,14 @@ Examples:
 
 The stage has to be stopped first: the log refuses while anybody is in its group. What is done again ends in the
 same state: ids come from what they name.";
+
+/// What follows the help of `canary`.
+pub(super) const CANARY_EXAMPLES: &str = "\
+Examples:
+  frameline canary --every 5m                 beside the stages, until Ctrl-C; /metrics tells how long each took
+  frameline canary --once --timeout 2m        one; exit status 1 when no search finds it in time
+
+Each takes the place of the one before, in the index too.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Rewind {
@@ -96,6 +105,22 @@ pub(crate) struct Lag {
     /// Time between two looks, from which rates are known; 0s for one look and no rates
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
     pub(crate) every: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Canary {
+    /// Time from one to the next; one that takes longer holds up the next
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration::parse)]
+    pub(crate) every: Duration,
+    /// One is late that is not found after this long
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+    /// Send one, print how long it took, and take it out of the index again
+    #[arg(long, conflicts_with_all = ["every", "listen"])]
+    pub(crate) once: bool,
+    /// Address of /healthz, /readyz and /metrics; port 0 takes any free one [default: 127.0.0.1:8470]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]

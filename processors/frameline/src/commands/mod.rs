@@ -3,6 +3,7 @@
 mod about;
 mod add;
 mod audit;
+mod canary;
 pub(crate) mod completion;
 mod config;
 mod delete;
@@ -94,6 +95,7 @@ async fn run_in(context: Context, command: Command) -> Result<()> {
         Command::Dlq(command) => dlq::run(context, command).await,
         Command::Delete(delete) => delete::run(context, delete).await,
         Command::Demo(demo) => demo::run(context, demo).await,
+        Command::Canary(canary) => canary::run(context, canary).await,
         Command::Config(command) => config::run(&context, &command),
         Command::Topics(command) => topics::run(context, &command).await,
         Command::Schemas(command) => schemas::run(context, &command).await,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use frameline_runtime::log::PartitionLag;
 use frameline_runtime::metric;
+use frameline_runtime::moment::{now_ms, whole_ms};
 use frameline_stores::jobs::JobState;
 use metrics::gauge;
 use tokio::time::{MissedTickBehavior, interval};
@@ -27,15 +29,21 @@ pub(super) async fn run(ports: Arc<Ports>, stages: Vec<Name>, stop: Cancellation
             _ = ticks.tick() => {}
         }
         for stage in &stages {
-            let counted = match stage {
-                Name::Jobs => jobs(&ports).await,
-                Name::Index => units(&ports).await,
-                _ => Ok(()),
-            };
-            if let Err(error) = counted {
-                tracing::debug!(stage = stage.as_str(), %error, "not counted now");
+            match stage {
+                Name::Jobs => {
+                    tell(*stage, jobs(&ports).await);
+                    tell(*stage, lag(&ports).await);
+                }
+                Name::Index => tell(*stage, units(&ports).await),
+                _ => {}
             }
         }
+    }
+}
+
+fn tell(stage: Name, counted: Result<()>) {
+    if let Err(error) = counted {
+        tracing::debug!(stage = stage.as_str(), %error, "not counted now");
     }
 }
 
@@ -45,9 +53,26 @@ async fn jobs(ports: &Ports) -> Result<()> {
     for state in JobState::ALL {
         gauge!(metric::JOBS.name, "state" => state.as_str()).set(jobs.get(&state).copied().unwrap_or(0) as f64);
     }
+    let promised_by_ms = now_ms().saturating_sub(whole_ms(metric::PROMISE));
+    gauge!(metric::OVERDUE_JOBS.name).set(store.overdue(promised_by_ms).await? as f64);
     let files = store.file_counts().await?;
     for (state, count) in [("known", files.files), ("deleted", files.deleted), ("pending", files.pending)] {
         gauge!(metric::FILES.name, "state" => state).set(count as f64);
+    }
+    Ok(())
+}
+
+/// Of every stage, so that also the lag of one is known that nobody runs.
+async fn lag(ports: &Ports) -> Result<()> {
+    let log = ports.log().await?;
+    for stage in Name::ALL {
+        let topics: Vec<String> = stage.reads().iter().map(|topic| (*topic).to_owned()).collect();
+        let lags = log.lag(stage.as_str(), &topics).await?;
+        for topic in topics {
+            let of_topic = lags.iter().filter(|lag| *lag.partition.topic == *topic);
+            let records: i64 = of_topic.map(PartitionLag::records).sum();
+            gauge!(metric::GROUP_LAG.name, "stage" => stage.as_str(), "topic" => topic).set(records as f64);
+        }
     }
     Ok(())
 }

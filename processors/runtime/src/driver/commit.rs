@@ -197,7 +197,7 @@ impl<S: Stage> Driver<S> {
         let hop = Hop::of(&task.record.headers);
         let failure = Failure::permanent("refused", reason);
         let made = self.dead_letter(&partition, &task, &failure, record.subject.as_ref(), hop.as_ref());
-        (record.ending, record.outputs) = (made.ending, made.outputs);
+        (record.ending, record.skipped, record.outputs) = (made.ending, made.skipped, made.outputs);
         Ok(())
     }
 }

@@ -15,6 +15,8 @@ use crate::metric;
 use crate::moment::now_ms;
 use crate::stage::{Class, Stage};
 
+/// What every stage may wait for; the others are told once they were down.
+const ALWAYS_NEEDED: [&str; 2] = ["log", "schema_registry"];
 const ENDINGS: [Ending; 3] = [Ending::Done, Ending::Skipped, Ending::DeadLettered];
 
 pub(super) struct Meters {
@@ -29,6 +31,11 @@ pub(super) struct Meters {
     processing_seconds: Histogram,
     commit_seconds: Histogram,
     in_flight: Gauge,
+    queued: Gauge,
+    working: Gauge,
+    /// What the stage waits for.
+    down: Option<(&'static str, Gauge)>,
+    stage: &'static str,
     limit: Option<Gauge>,
     searchable: Option<Searchable>,
 }
@@ -36,6 +43,13 @@ pub(super) struct Meters {
 impl Meters {
     pub(super) fn new(stage: &impl Stage) -> Self {
         let name = stage.name();
+        for reason in stage.skips() {
+            // There from the start, so that the first one is seen to be counted.
+            skips(name, reason).increment(0);
+        }
+        for dependency in ALWAYS_NEEDED {
+            dependency_down(name, dependency).set(0.0);
+        }
         let limit = |to| gauge!(metric::LIMITER_LIMIT.name, "stage" => name, "dependency" => to);
         Self {
             records: Counters::new(metric::RECORDS.name, name, "outcome", ENDINGS.map(Ending::as_str)),
@@ -55,6 +69,10 @@ impl Meters {
             processing_seconds: histogram!(metric::PROCESSING.name, "stage" => name),
             commit_seconds: histogram!(metric::COMMIT.name, "stage" => name),
             in_flight: gauge!(metric::IN_FLIGHT.name, "stage" => name),
+            queued: gauge!(metric::QUEUED.name, "stage" => name),
+            working: gauge!(metric::WORKING.name, "stage" => name),
+            down: None,
+            stage: name,
             limit: stage.dependency().map(limit),
             searchable: stage.makes_searchable().then(Searchable::new),
         }
@@ -71,6 +89,9 @@ impl Meters {
         finished.iter().for_each(|record| counts[record.ending as usize] += 1);
         for (ending, (_, counter)) in ENDINGS.into_iter().zip(&self.records.0) {
             counter.increment(counts[ending as usize]);
+        }
+        for reason in finished.iter().filter_map(|record| record.skipped) {
+            skips(self.stage, reason).increment(1);
         }
         if let Some(searchable) = &self.searchable {
             finished.iter().for_each(|record| searchable.observe(record));
@@ -94,8 +115,24 @@ impl Meters {
         self.retries.count(class.as_str());
     }
 
-    pub(super) fn in_flight(&self, records: usize) {
+    pub(super) fn in_hand(&self, records: usize, queued: usize, batches: usize) {
         self.in_flight.set(records as f64);
+        self.queued.set(queued as f64);
+        self.working.set(batches as f64);
+    }
+
+    /// The stage waits for this, or for nothing.
+    pub(super) fn waits_for(&mut self, dependency: Option<&'static str>) {
+        if self.down.as_ref().map(|(down, _)| *down) == dependency {
+            return;
+        }
+        if let Some((_, gauge)) = self.down.take() {
+            gauge.set(0.0);
+        }
+        self.down = dependency.map(|dependency| (dependency, dependency_down(self.stage, dependency)));
+        if let Some((_, gauge)) = &self.down {
+            gauge.set(1.0);
+        }
     }
 
     pub(super) fn limit(&self, limit: usize) {
@@ -121,6 +158,14 @@ impl Meters {
     pub(super) fn given_up(&self, records: usize) {
         self.given_up.increment(records as u64);
     }
+}
+
+fn skips(stage: &'static str, reason: &'static str) -> Counter {
+    counter!(metric::SKIPS.name, "stage" => stage, "reason" => reason)
+}
+
+fn dependency_down(stage: &'static str, dependency: &'static str) -> Gauge {
+    gauge!(metric::DEPENDENCY_DOWN.name, "stage" => stage, "dependency" => dependency)
 }
 
 /// The counters of one metric, one a value of the label that they differ in.

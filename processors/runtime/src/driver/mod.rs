@@ -183,6 +183,7 @@ pub async fn run<S: Stage>(
 
 /// The stage waits for something that every record needs.
 struct Pause {
+    dependency: &'static str,
     until: Instant,
     failures: u32,
     /// A batch is under way to see whether it is back.
@@ -327,7 +328,9 @@ impl<S: Stage> Driver<S> {
     fn report(&mut self) {
         let in_flight = self.in_hand();
         self.status.set_in_flight(in_flight, self.partitions.oldest_ms());
-        self.meters.in_flight(in_flight);
+        self.meters.in_hand(in_flight, self.lanes.queued(), self.working.len());
+        let log_is_down = (self.commit_failures > 0).then_some("log");
+        self.meters.waits_for(self.pause.as_ref().map(|pause| pause.dependency).or(log_is_down));
         if let Some(limiter) = &self.limiter {
             self.meters.limit(limiter.limit());
         }

@@ -48,7 +48,7 @@ impl<S: Stage> Driver<S> {
             let mut failures = batch.results.iter().filter_map(|result| result.as_ref().err());
             failures.find(|failure| failure.class == class)
         };
-        let unavailable = first_of(Class::Unavailable).map(|failure| failure.error.clone());
+        let unavailable = first_of(Class::Unavailable).cloned();
         let pushed_back = unavailable.is_some() || first_of(Class::Busy).is_some();
         if let (Some(limiter), Some(ticket)) = (&mut self.limiter, batch.ticket) {
             limiter.finish(ticket, batch.worked.took, pushed_back);
@@ -79,15 +79,15 @@ impl<S: Stage> Driver<S> {
     }
 
     /// The dependency is down: the stage waits. A probe came back well: it goes on.
-    pub(super) fn settle_pause(&mut self, unavailable: Option<String>, now: Instant) {
+    pub(super) fn settle_pause(&mut self, unavailable: Option<Failure>, now: Instant) {
         match (unavailable, &mut self.pause) {
             // One outage is one failure, however many batches it met; until the next look.
             (Some(_), Some(pause)) if !pause.probing => {}
-            (Some(reason), pause) => {
+            (Some(Failure { code, error, .. }), pause) => {
                 let failures = pause.as_ref().map_or(0, |pause| pause.failures) + 1;
                 let until = now + self.backoff.delay(failures, fastrand::f64());
-                *pause = Some(Pause { until, failures, probing: false });
-                self.status.enter(State::Paused(reason));
+                *pause = Some(Pause { dependency: code, until, failures, probing: false });
+                self.status.enter(State::Paused(error));
             }
             (None, Some(pause)) if pause.probing => self.pause = None,
             (None, _) => {}
@@ -181,6 +181,7 @@ impl<S: Stage> Driver<S> {
             assignment: task.assignment,
             offset: task.record.offset,
             ending: made.ending,
+            skipped: made.skipped,
             outputs: made.outputs,
             record: task.record,
             subject,
@@ -243,7 +244,7 @@ impl<S: Stage> Driver<S> {
                 tracing::error!(stage, error = failure.error, "the progress of a dead letter cannot be told")
             }
         }
-        Made { ending: Ending::DeadLettered, outputs }
+        Made { ending: Ending::DeadLettered, skipped: None, outputs }
     }
 
     fn try_again(

@@ -56,6 +56,8 @@ impl Ending {
 #[derive(Debug)]
 pub(super) struct Made {
     pub(super) ending: Ending,
+    /// The code of the reason, where it was skipped.
+    pub(super) skipped: Option<&'static str>,
     pub(super) outputs: Vec<Output>,
 }
 
@@ -86,6 +88,7 @@ pub(super) struct Finished {
     pub(super) assignment: AssignmentId,
     pub(super) offset: i64,
     pub(super) ending: Ending,
+    pub(super) skipped: Option<&'static str>,
     pub(super) outputs: Vec<Output>,
     /// Kept until it is committed: the log may refuse an output, and then this is the dead letter.
     pub(super) record: Record,

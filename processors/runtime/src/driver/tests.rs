@@ -13,7 +13,7 @@ use super::{Driver, Plan, StageError, State, Status};
 use crate::log::{Commit, CommitError, Event, Member, Revocation, Session};
 use crate::record::{Headers, Position, Record, TopicPartition};
 use crate::settings::StageSettings;
-use crate::stage::{Outcome, Raw, Stage};
+use crate::stage::{Failure, Outcome, Raw, Stage};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -315,12 +315,13 @@ async fn one_outage_is_one_failure_however_many_batches_it_meets() {
     let member = Arc::new(Told { commits: Mutex::default(), answers: Mutex::new(answers), answered });
     let mut driver = Driver::new(stage, Plan::new(settings(), "one"), Status::new("passes"), member);
     let now = Instant::now();
+    let down = Failure::unavailable("vectors", "down");
     for _ in 0..16 {
-        driver.settle_pause(Some("down".to_owned()), now);
+        driver.settle_pause(Some(down.clone()), now);
     }
     assert_eq!(driver.pause.as_ref().unwrap().failures, 1);
     driver.pause.as_mut().unwrap().probing = true;
-    driver.settle_pause(Some("down".to_owned()), now);
+    driver.settle_pause(Some(down), now);
     assert_eq!(driver.pause.as_ref().unwrap().failures, 2);
 }
 

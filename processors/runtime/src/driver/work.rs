@@ -104,10 +104,11 @@ fn made(
         Outcome::Skip(reason) => (Ending::Skipped, Vec::new(), Told::Skipped, Some(reason)),
         Outcome::Fail(failure) => return Err(failure),
     };
+    let skipped = reason.as_ref().map(|reason| reason.code);
     let reason = reason.map(|Reason { code, text }| (code, text));
     outputs.extend(progress(stage, record, subject, told, reason)?);
     inherit(&record.headers, hop, &mut outputs);
-    Ok(Made { ending, outputs })
+    Ok(Made { ending, skipped, outputs })
 }
 
 /// The progress that a record's job is told, where it has one.

@@ -97,6 +97,9 @@ pub trait JobStore: Send + Sync + 'static {
     /// How many jobs are in each state; a state without jobs is missing.
     async fn job_counts(&self) -> Result<BTreeMap<JobState, u64>, StoreError>;
 
+    /// How many jobs were made before `before_ms`, in milliseconds since 1970, and have not ended.
+    async fn overdue(&self, before_ms: i64) -> Result<u64, StoreError>;
+
     /// Removes jobs that ended before `before_ms`, in milliseconds since 1970, with all that was told of them: at most
     /// `limit` or a few hundred of them. Gives how many. A failed job of its file's newest revision stays, whenever it
     /// ended: it is why the same content is taken again when it is offered again.

@@ -82,6 +82,17 @@ impl<D: Database> JobStore for D {
         self.answer(count_all).await
     }
 
+    async fn overdue(&self, before_ms: i64) -> Result<u64, StoreError> {
+        let count = async {
+            let select = Statement::new(
+                "select count(*) as jobs from jobs where state in ('queued', 'running') and created_at_ms < $1",
+            );
+            let rows = self.connection().await?.all(select.bind(before_ms)).await?;
+            rows.first().map_or(Ok(0), |row| Ok(row.number("jobs")?.unsigned_abs()))
+        };
+        self.answer(count).await
+    }
+
     async fn remove_ended(&self, before_ms: i64, limit: usize) -> Result<usize, StoreError> {
         let remove = async {
             let candidates = retention::candidates(&mut *self.connection().await?, before_ms, limit).await?;
