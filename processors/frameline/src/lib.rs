@@ -13,6 +13,7 @@ mod data;
 mod error;
 mod footprint;
 mod http;
+mod kubernetes;
 mod memory;
 mod output;
 mod ports;

@@ -19,8 +19,11 @@ Examples:
   frameline rewind embed --to-offset 3:1200,7:880              two of the partitions, the others stay
   frameline rewind --undo render-1763820000123.csv --execute   back to where it was
 
-The stage has to be stopped first: the log refuses while anybody is in its group. What is done again ends in the
-same state: ids come from what they name.";
+  frameline rewind render --by 2h --kubernetes --execute       holds its Deployment still, and lets it go after
+  frameline rewind render --resume --kubernetes --execute      lets go what a rewind that failed has left held
+
+The stage has to be stopped first: the log refuses while anybody is in its group. On Kubernetes that is done for you,
+with the ScaledObject paused meanwhile. What is done again ends in the same state: ids come from what they name.";
 
 /// What follows the help of `canary`.
 pub(super) const CANARY_EXAMPLES: &str = "\
@@ -43,6 +46,28 @@ pub(crate) struct Rewind {
     /// Where to keep the offsets from before [default: a new file in `backups` of the data directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) backup: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+}
+
+/// Where a stage's Deployment is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Cluster {
+    /// Hold the stage's Deployment still meanwhile, with the ScaledObject of it, and let them go on after
+    #[arg(long)]
+    pub(crate) kubernetes: bool,
+    /// The namespace [default: the one of the context, or of this pod]
+    #[arg(long, value_name = "NAME", requires = "kubernetes")]
+    pub(crate) namespace: Option<String>,
+    /// The release of the chart, where the namespace has several
+    #[arg(long, value_name = "NAME", requires = "kubernetes")]
+    pub(crate) release: Option<String>,
+    /// The context in the kubeconfig [default: the current one]
+    #[arg(long, value_name = "NAME", requires = "kubernetes")]
+    pub(crate) kube_context: Option<String>,
+    /// How long the pods may take to end, and the group to be empty
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
+    pub(crate) within: Duration,
 }
 
 /// One of these.
@@ -64,6 +89,9 @@ pub(crate) struct RewindTarget {
     /// To the offsets in this backup
     #[arg(long, value_name = "BACKUP")]
     pub(crate) undo: Option<PathBuf>,
+    /// Nowhere: only let go what a rewind that failed has left held
+    #[arg(long, requires = "kubernetes")]
+    pub(crate) resume: bool,
 }
 
 /// An offset of a partition.

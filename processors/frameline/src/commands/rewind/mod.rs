@@ -1,8 +1,10 @@
 //! `frameline rewind`: puts a stage back, so that it does records again.
 //!
 //! Plan, backup, commit, read back. The group has to be empty, and where the plan says that it is; the log itself
-//! refuses anything else, so nothing that happens in between can slip through.
+//! refuses anything else, so nothing that happens in between can slip through. On Kubernetes the stage's Deployment is
+//! held still first, and let go after; the plan is made anew once nobody is at work.
 
+mod held;
 mod report;
 mod target;
 
@@ -20,37 +22,95 @@ use crate::audit::audited;
 use crate::cli::Rewind;
 use crate::data::DataDir;
 use crate::error::Refusal;
+use crate::kubernetes::Workload;
 use crate::stages::Name;
-use report::Report;
+use report::{LetGo, Report};
 use target::Target;
 
 pub(super) async fn run(context: Context, rewind: Rewind) -> Result<()> {
+    let workload = match (&rewind.cluster, rewind.stage) {
+        (cluster, Some(stage)) if cluster.kubernetes => Some(Workload::of(stage, cluster).await?),
+        (cluster, None) if cluster.kubernetes => {
+            return Err(Refusal::new("no stage is named", "name it: its Deployment is what is held").into());
+        }
+        _ => None,
+    };
+    if let (Some(workload), true) = (&workload, rewind.target.resume) {
+        return let_go(&context, workload, rewind.execute).await;
+    }
     context.needs_data()?;
     let log = context.ports.operate().await?;
-    let target = Target::of(&rewind)?;
-    let stage = target.stage();
-    let topics: Vec<String> = stage.reads().iter().map(|topic| (*topic).to_owned()).collect();
-    let group = log.lag(stage.as_str(), &topics).await.with_context(|| format!("where {stage} is"))?;
-    let steps = target.steps(log.as_ref(), &group, now_ms()).await?;
-    let members = log.members(stage.as_str()).await?;
-    let mut report = Report::new(stage, &steps, written_at(log.as_ref(), &steps).await?, &members);
-    if !rewind.execute || steps.is_empty() {
-        return context.output.print(&report);
+    let (log, target) = (log.as_ref(), Target::of(&rewind)?);
+    let mut plan = Plan::make(log, &target).await?;
+    if let Some(workload) = &workload {
+        plan.report.hold(workload.place(), workload.stand().await?);
     }
-    if !members.is_empty() {
-        return Err(at_work(stage, &members, context.ports.data()).into());
+    if !rewind.execute || plan.steps.is_empty() {
+        return context.output.print(&plan.report);
     }
-    let kept = rewind.backup.unwrap_or_else(|| backup_file(context.ports.data(), stage));
-    keep(&kept, &steps)?;
-    report.keep(&kept);
-    let moves: Vec<Move> = steps.iter().map(Step::as_move).collect();
-    let done = audited(log.as_ref(), &report, async {
-        let reset = log.reset(stage.as_str(), &moves).await;
-        reset.map_err(|error| refusal(error, stage, context.ports.data(), &kept).into())
-    });
-    done.await?;
-    report.executed();
-    context.output.print(&report)
+    let (stage, data) = (target.stage(), context.ports.data());
+    let kept = rewind.backup.unwrap_or_else(|| backup_file(data, stage));
+    let done = match &workload {
+        None => {
+            plan.refuse_members(data)?;
+            keep(&kept, &plan.steps)?;
+            audited(log, &plan.report, plan.carry_out(log, data, &kept)).await?;
+            plan.report
+        }
+        Some(workload) => {
+            let work = async {
+                // It went on until it stood still.
+                let mut plan = Plan::make(log, &target).await?;
+                plan.report.hold(workload.place(), workload.stand().await?);
+                if !plan.steps.is_empty() {
+                    keep(&kept, &plan.steps)?;
+                    plan.carry_out(log, data, &kept).await?;
+                }
+                Ok(plan.report)
+            };
+            let patience = rewind.cluster.within;
+            audited(log, &plan.report, held::still(workload, log, stage, patience, work)).await?
+        }
+    };
+    context.output.print(&done.executed(&kept))
+}
+
+/// What was held by a rewind that did not come to its end.
+async fn let_go(context: &Context, workload: &Workload, is_executed: bool) -> Result<()> {
+    let before = workload.stand().await?;
+    let after = if is_executed { workload.let_go().await? } else { before };
+    context.output.print(&LetGo { place: workload.place().clone(), before, after, executed: is_executed })
+}
+
+/// What is to be done, from what the group is like now.
+struct Plan {
+    stage: Name,
+    steps: Vec<Step>,
+    members: Vec<GroupMember>,
+    report: Report,
+}
+
+impl Plan {
+    async fn make(log: &dyn Operate, target: &Target) -> Result<Self> {
+        let stage = target.stage();
+        let topics: Vec<String> = stage.reads().iter().map(|topic| (*topic).to_owned()).collect();
+        let group = log.lag(stage.as_str(), &topics).await.with_context(|| format!("where {stage} is"))?;
+        let steps = target.steps(log, &group, now_ms()).await?;
+        let members = log.members(stage.as_str()).await?;
+        let report = Report::new(stage, &steps, written_at(log, &steps).await?, &members);
+        Ok(Self { stage, steps, members, report })
+    }
+
+    fn refuse_members(&self, data: &DataDir) -> Result<()> {
+        if self.members.is_empty() { Ok(()) } else { Err(at_work(self.stage, &self.members, data).into()) }
+    }
+
+    /// Moves the group; where it was is in `kept` already.
+    async fn carry_out(&self, log: &dyn Operate, data: &DataDir, kept: &Path) -> Result<()> {
+        let moves: Vec<Move> = self.steps.iter().map(Step::as_move).collect();
+        let reset = log.reset(self.stage.as_str(), &moves).await;
+        reset.map_err(|error| refusal(error, self.stage, data, kept).into())
+    }
 }
 
 /// When the first record that each step leads to was written.

@@ -10,6 +10,7 @@ use frameline_runtime::moment::now_ms;
 use frameline_runtime::rewind::{Clamp, Step};
 use serde::Serialize;
 
+use crate::kubernetes::{Place, Stand};
 use crate::output::Table;
 use crate::stages::{Feed, Name};
 use crate::times;
@@ -25,6 +26,26 @@ pub(super) struct Report {
     passed: i64,
     feeds: Vec<Feed>,
     backup: Option<String>,
+    /// What is held still meanwhile, on Kubernetes.
+    held: Option<Held>,
+}
+
+#[derive(Debug, Serialize)]
+struct Held {
+    #[serde(flatten)]
+    place: Place,
+    #[serde(flatten)]
+    stand: Stand,
+}
+
+/// What became of a Deployment that was held.
+#[derive(Debug, Serialize)]
+pub(super) struct LetGo {
+    #[serde(flatten)]
+    pub(super) place: Place,
+    pub(super) before: Stand,
+    pub(super) after: Stand,
+    pub(super) executed: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,18 +89,23 @@ impl Report {
             passed: steps.iter().map(Step::passed).sum(),
             feeds: if steps.iter().any(|step| step.to <= step.from) { stage.feeds() } else { Vec::new() },
             backup: None,
+            held: None,
         }
     }
 
-    /// The offsets from before are in this file.
-    pub(super) fn keep(&mut self, file: &Path) {
-        let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        self.backup = Some(absolute.display().to_string());
+    /// This Deployment is held still meanwhile.
+    pub(super) fn hold(&mut self, place: &Place, stand: Stand) {
+        self.held = Some(Held { place: place.clone(), stand });
     }
 
-    /// It is done.
-    pub(super) fn executed(&mut self) {
-        self.executed = true;
+    /// It is done, where there was anything to do; the offsets from before are in this file.
+    pub(super) fn executed(mut self, backup: &Path) -> Self {
+        if !self.moves.is_empty() {
+            let absolute = std::path::absolute(backup).unwrap_or_else(|_| backup.to_owned());
+            self.backup = Some(absolute.display().to_string());
+            self.executed = true;
+        }
+        self
     }
 
     fn summary(&self) -> String {
@@ -143,15 +169,46 @@ impl fmt::Display for Report {
             let feeds: Vec<String> = self.feeds.iter().map(Feed::to_string).collect();
             writeln!(formatter, "fed again: {}", feeds.join(", "))?;
         }
-        if !self.members.is_empty() {
-            writeln!(formatter, "in the way: {}; stop them first", self.members.join(", "))?;
+        match &self.held {
+            Some(Held { place, stand }) if !self.executed => {
+                let replicas = stand.before.unwrap_or(stand.replicas);
+                let scaler = place
+                    .scaled_object
+                    .as_ref()
+                    .map_or_else(String::new, |name| format!(", and the ScaledObject {name} is paused until then"));
+                writeln!(formatter, "held still meanwhile: {place}, now at {replicas} replicas{scaler}")?;
+            }
+            None if !self.members.is_empty() => {
+                writeln!(formatter, "in the way: {}; stop them first", self.members.join(", "))?;
+            }
+            _ => {}
         }
         match &self.backup {
             Some(backup) if self.executed => {
                 writeln!(formatter, "done; where it was before is in {backup}")?;
-                write!(formatter, "start {} again; or put it back: frameline rewind --undo {backup}", self.stage)
+                let first = if self.held.is_some() { "look" } else { "start it again, and look" };
+                write!(
+                    formatter,
+                    "{first}: frameline lag {stage} --watch; or put it back: frameline rewind {stage} --undo {backup}",
+                    stage = self.stage
+                )
             }
             _ => formatter.write_str("nothing was moved; with --execute it is done"),
+        }
+    }
+}
+
+impl fmt::Display for LetGo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, before, after, executed } = self;
+        match (executed, before.before) {
+            (true, _) => write!(formatter, "{place} goes on with {} replicas", after.replicas),
+            (false, Some(replicas)) => write!(
+                formatter,
+                "{place} is held at {} replicas, and had {replicas}; with --execute it goes on with them",
+                before.replicas
+            ),
+            (false, None) => write!(formatter, "{place} is not held; it has {} replicas", before.replicas),
         }
     }
 }
@@ -177,10 +234,29 @@ mod tests {
         GroupMember { instance: "index-0".to_owned(), host: "10.0.0.7".to_owned(), partitions: vec![] }
     }
 
+    fn place() -> Place {
+        let name = "frameline-index".to_owned();
+        Place { namespace: "search".to_owned(), deployment: name.clone(), scaled_object: Some(name) }
+    }
+
+    #[test]
+    fn what_was_left_held_tells_how_many_it_goes_on_with() {
+        let (held, free) = (Stand { replicas: 0, before: Some(3) }, Stand { replicas: 3, before: None });
+        let told = |before, after, executed| LetGo { place: place(), before, after, executed }.to_string();
+        assert!(
+            told(held, held, false).ends_with("held at 0 replicas, and had 3; with --execute it goes on with them")
+        );
+        assert!(told(held, free, true).ends_with("goes on with 3 replicas"));
+        assert!(told(free, free, false).contains("is not held"));
+    }
+
     #[test]
     fn the_shape_of_a_plan_is_kept() {
         let clamp = Some(Clamp::Retention { wanted: Some(7) });
-        let report = Report::new(Name::Index, &[step(120, 40, clamp)], vec![Some(1_700_000_000_000)], &[member()]);
+        let mut report = Report::new(Name::Index, &[step(120, 40, clamp)], vec![Some(1_700_000_000_000)], &[member()]);
+        let stops = report.to_string();
+        assert!(stops.contains("in the way: index-0 (10.0.0.7)"), "{stops}");
+        report.hold(&place(), Stand { replicas: 3, before: None });
         assert_eq!([serde_json::to_value(&report).unwrap()].as_slice(), documented("rewind"));
         let text = report.to_string();
         for words in [
@@ -188,7 +264,7 @@ mod tests {
             "embeddings/3  120   40  80       2023-11-14T22:13:20Z (",
             "clamped: embeddings/3 to 40 and not to 7: retention has deleted what is before it",
             "fed again: progress (jobs)",
-            "in the way: index-0 (10.0.0.7)",
+            "held still meanwhile: the Deployment search/frameline-index, now at 3 replicas, and the ScaledObject",
             "nothing was moved; with --execute it is done",
         ] {
             assert!(text.contains(words), "`{words}` is missing in:\n{text}");
@@ -197,13 +273,11 @@ mod tests {
 
     #[test]
     fn going_forward_feeds_nobody_and_what_was_done_says_how_to_undo_it() {
-        let mut report = Report::new(Name::Index, &[step(40, 120, None)], vec![Some(5)], &[]);
-        report.keep(Path::new("/b/index.csv"));
-        report.executed();
-        let text = report.to_string();
+        let report = Report::new(Name::Index, &[step(40, 120, None)], vec![Some(5)], &[]);
+        let text = report.executed(Path::new("/b/index.csv")).to_string();
         assert!(text.contains("80 to be passed over, as done before") && text.contains("+80"), "{text}");
         assert!(!text.contains("fed again"), "{text}");
-        assert!(text.ends_with("frameline rewind --undo /b/index.csv"), "{text}");
+        assert!(text.ends_with("frameline rewind index --undo /b/index.csv"), "{text}");
     }
 
     #[test]
