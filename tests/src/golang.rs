@@ -47,6 +47,75 @@ impl Program {
     }
 }
 
+/// A module whose programs `go install` does not take, for it replaces others by folders of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Module {
+    /// As the folder in the cache is called.
+    pub name: &'static str,
+    /// Its path.
+    pub path: &'static str,
+    /// Its version, with a `v`.
+    pub version: &'static str,
+    /// The packages of its programs, below its path.
+    pub packages: &'static [&'static str],
+}
+
+impl Module {
+    /// The folder with its programs; built where they are not there yet, which takes minutes.
+    ///
+    /// # Errors
+    /// As [`Program::install`].
+    pub fn install(&self) -> Result<PathBuf> {
+        let Self { name, path, version, packages } = self;
+        let named = format!("{name}-{version}");
+        let folder = cache_folder()?.join(&named);
+        let _lock = lock(&named)?;
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        let sources = module(&format!("{path}@{version}"))?;
+        let theirs = fs::read_to_string(sources.join("go.mod"))?;
+        let fresh = tempfile::Builder::new().prefix(name).tempdir_in(cache_folder()?)?;
+        fs::write(fresh.path().join("go.mod"), requiring(path, version, &theirs))?;
+        let mut command = go()?;
+        command.args(["build", "-mod=mod", "-ldflags=-s -w", "-o", "programs/"]).current_dir(fresh.path());
+        command.args(packages.iter().map(|package| format!("{path}/{package}")));
+        run(&mut command).with_context(|| format!("{named} could not be built"))?;
+        fs::rename(fresh.path().join("programs"), &folder)?;
+        Ok(folder)
+    }
+}
+
+/// A module that requires this one, and replaces and excludes what it does. What it replaces by folders of its own was
+/// released under the same version, with a 0 before: so Kubernetes does it.
+fn requiring(path: &str, version: &str, theirs: &str) -> String {
+    let released = version.replacen("v1.", "v0.", 1);
+    let mut text = format!("module frameline\n\nrequire {path} {version}\n\n");
+    let mut block = None;
+    for line in theirs.lines().map(str::trim) {
+        let (verb, rest) = match (block, line.split_once(' ')) {
+            (_, Some((verb, "("))) => {
+                block = Some(verb);
+                continue;
+            }
+            (Some(_), _) if line == ")" => {
+                block = None;
+                continue;
+            }
+            (Some(verb), _) => (verb, line),
+            (None, Some((verb, rest))) => (verb, rest),
+            (None, None) => continue,
+        };
+        match (verb, rest.split_once(" => ./")) {
+            ("go", _) => text += &format!("go {rest}\n"),
+            ("replace", Some((module, _))) => text += &format!("replace {module} => {module} {released}\n"),
+            ("replace" | "exclude", None) if !rest.is_empty() => text += &format!("{verb} {rest}\n"),
+            _ => {}
+        }
+    }
+    text
+}
+
 /// The folder with the sources of a module, `path@version`.
 ///
 /// # Errors
@@ -112,5 +181,21 @@ mod tests {
         assert!(is_new_enough("go version go1.31 linux/arm64"));
         assert!(!is_new_enough("go version go1.19.8 linux/amd64"));
         assert!(!is_new_enough(""));
+    }
+
+    #[test]
+    fn a_module_is_required_with_what_it_replaces() {
+        let theirs = "module k8s.io/kubernetes\n\ngo 1.25.0\n\nrequire (\n\ta v1\n)\n\nreplace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n)\n\nexclude b v2\n\nreplace c => d v3\n";
+        let ours = requiring("k8s.io/kubernetes", "v1.35.0", theirs);
+        let lines: Vec<&str> = ours.lines().filter(|line| !line.is_empty()).collect();
+        let wanted = [
+            "module frameline",
+            "require k8s.io/kubernetes v1.35.0",
+            "go 1.25.0",
+            "replace k8s.io/api => k8s.io/api v0.35.0",
+            "exclude b v2",
+            "replace c => d v3",
+        ];
+        assert_eq!(lines, wanted);
     }
 }

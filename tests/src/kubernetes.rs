@@ -6,13 +6,12 @@
 
 mod definitions;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -104,15 +103,24 @@ fn schemas() -> Result<PathBuf> {
         definitions::write(&serde_json::from_str(&text)?, &fresh.path().join(version))?;
     }
     let operators = fresh.path().join("operators");
+    definitions()?.into_iter().try_for_each(|definition| write_resource(definition, &operators))?;
+    fs::rename(fresh.keep(), &folder)?;
+    Ok(folder)
+}
+
+/// The definitions of the operators' resources, as the API server takes them.
+///
+/// # Errors
+/// Where they cannot be fetched.
+pub fn definitions() -> Result<Vec<Value>> {
+    let mut definitions = documents(STRIMZI)?;
     for (module, files) in OPERATORS {
         let sources = golang::module(module)?;
         for file in files {
-            write_resources(&fs::read_to_string(sources.join(file))?, &operators)?;
+            definitions.extend(documents(&fs::read_to_string(sources.join(file))?)?);
         }
     }
-    write_resources(STRIMZI, &operators)?;
-    fs::rename(fresh.keep(), &folder)?;
-    Ok(folder)
+    Ok(definitions)
 }
 
 /// Where pip has put the schemas.
@@ -124,26 +132,21 @@ fn package() -> Result<PathBuf> {
     packages.find(|folder| folder.is_dir()).context("pip has put kubernetes-validate somewhere else")
 }
 
-/// A schema for each version of each resource that a text of YAML defines.
-fn write_resources(yaml: &str, folder: &Path) -> Result<()> {
-    let mut written = BTreeSet::new();
-    for mut definition in documents(yaml)? {
-        let spec = definition["spec"].take();
-        let (group, kind) = (text(&spec["group"])?, text(&spec["names"]["kind"])?.to_lowercase());
-        let folder = folder.join(group);
-        fs::create_dir_all(&folder)?;
-        for version in spec["versions"].as_array().into_iter().flatten() {
-            let mut schema = version["schema"]["openAPIV3Schema"].clone();
-            close(&mut schema);
-            for (field, of) in [("apiVersion", "string"), ("kind", "string"), ("metadata", "object")] {
-                schema["properties"][field] = json!({"type": of});
-            }
-            let file = folder.join(format!("{kind}_{}.json", text(&version["name"])?));
-            fs::write(&file, schema.to_string())?;
-            written.insert(file);
+/// A schema for each version of the resource that is defined.
+fn write_resource(mut definition: Value, folder: &Path) -> Result<()> {
+    let spec = definition["spec"].take();
+    let (group, kind) = (text(&spec["group"])?, text(&spec["names"]["kind"])?.to_lowercase());
+    let folder = folder.join(group);
+    fs::create_dir_all(&folder)?;
+    for version in spec["versions"].as_array().context("a definition has no versions")? {
+        let mut schema = version["schema"]["openAPIV3Schema"].clone();
+        close(&mut schema);
+        for (field, of) in [("apiVersion", "string"), ("kind", "string"), ("metadata", "object")] {
+            schema["properties"][field] = json!({"type": of});
         }
+        fs::write(folder.join(format!("{kind}_{}.json", text(&version["name"])?)), schema.to_string())?;
     }
-    if written.is_empty() { bail!("no resource is defined there") } else { Ok(()) }
+    Ok(())
 }
 
 fn text(value: &Value) -> Result<&str> {

@@ -4,6 +4,7 @@
 
 pub mod apicurio;
 pub mod content;
+pub mod control_plane;
 pub mod disk;
 pub mod expected;
 pub mod golang;

@@ -12,6 +12,7 @@ mod disk;
 mod driver;
 mod helm;
 mod jobs;
+mod kubernetes;
 mod operate;
 mod process;
 mod registry;

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use frameline_runtime::settings::duration;
 
-pub(crate) use operate::{Audit, Cluster, Canary, Lag, Place, Rewind, RewindTarget};
+pub(crate) use operate::{Audit, Canary, Cluster, Lag, Place, Rewind, RewindTarget};
 
 pub(crate) use self::put_back::{About, DlqCommand, DlqList, DlqRedrive, DlqShow, Letters, Pace, Replay};
 use crate::stages::Name;

@@ -18,7 +18,7 @@ struct Need {
     is_met: fn() -> bool,
 }
 
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 11] = [
     Need {
         name: "a C compiler",
         why: "OpenSSL, librdkafka and SQLite are built from source",
@@ -60,6 +60,12 @@ const NEEDS: [Need; 10] = [
         why: "jobs are kept in it; the tests run servers of their own, and leave its service alone",
         packages: &["postgresql"],
         is_met: has_postgresql,
+    },
+    Need {
+        name: "etcd",
+        why: "Kubernetes keeps its objects in it; its service is left alone",
+        packages: &["etcd-server"],
+        is_met: || runs("etcd", "--version"),
     },
     Need {
         name: "Prometheus and Alertmanager",

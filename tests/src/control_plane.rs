@@ -1,0 +1,248 @@
+//! A real Kubernetes control plane without containers: etcd, the API server, the controller manager and the scheduler,
+//! each a process. Its nodes and pods are kwok's: ready at once, and nothing runs in them.
+//!
+//! etcd is Debian's; the rest is built from its Go modules once, in minutes, and kept in the user's cache folder.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use reqwest::Method;
+use reqwest::blocking::Client;
+use serde_json::{Value, json};
+
+use crate::golang::{Module, Program};
+use crate::server::{Process, new_folder};
+
+const KUBERNETES: Module = Module {
+    name: "kubernetes",
+    path: "k8s.io/kubernetes",
+    version: "v1.35.0",
+    packages: &["cmd/kube-apiserver", "cmd/kube-controller-manager", "cmd/kube-scheduler"],
+};
+const KWOK: Program = Program { name: "kwok", package: "sigs.k8s.io/kwok/cmd/kwok", version: "v0.7.0" };
+/// Who may do everything, and who may do what a role says.
+const TOKENS: &str = "admin-token,admin,1,system:masters\noperator-token,operator,2\n";
+const READY_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub enum User {
+    /// Everything is allowed.
+    Admin,
+    /// What a role says.
+    Operator,
+}
+
+impl User {
+    fn token(self) -> &'static str {
+        match self {
+            User::Admin => "admin-token",
+            User::Operator => "operator-token",
+        }
+    }
+}
+
+/// The control plane; its processes are killed when it is dropped.
+pub struct ControlPlane {
+    folder: PathBuf,
+    url: String,
+    client: Client,
+    processes: Vec<Process>,
+}
+
+impl ControlPlane {
+    /// Starts one, with three nodes in two zones.
+    ///
+    /// # Panics
+    /// Where it cannot be had, with what is missing.
+    pub fn start() -> Self {
+        Self::try_start().unwrap_or_else(|error| panic!("no Kubernetes to test on: {error:#}"))
+    }
+
+    fn try_start() -> Result<Self> {
+        let (programs, kwok) = (KUBERNETES.install()?, KWOK.install()?);
+        let folder = new_folder("kubernetes")?;
+        let url = format!("https://127.0.0.1:{}", free_port()?);
+        let client = Client::builder().danger_accept_invalid_certs(true).no_proxy().build()?;
+        let mut plane = Self { folder, url, client, processes: Vec::new() };
+        let etcd = plane.start_etcd()?;
+        plane.start_api_server(&programs, &etcd)?;
+        plane.write_kubeconfig(User::Admin)?;
+        plane.write_kubeconfig(User::Operator)?;
+        plane.until("the API server is ready", |plane| plane.text("/readyz").ok().filter(|text| text == "ok"))?;
+        plane.start_controllers(&programs, &kwok)?;
+        for (node, zone) in [("one", "a"), ("two", "b"), ("three", "b")] {
+            plane.post("/api/v1/nodes", &fake_node(node, zone))?;
+        }
+        plane.until("the nodes are ready", |plane| {
+            let nodes = plane.get("/api/v1/nodes").ok()?;
+            let is_ready = |node: &Value| condition(node, "Ready");
+            nodes["items"].as_array()?.iter().all(is_ready).then_some(())
+        })?;
+        Ok(plane)
+    }
+
+    /// A kubeconfig of this user.
+    pub fn kubeconfig(&self, user: User) -> PathBuf {
+        self.folder.join(format!("{user:?}.kubeconfig"))
+    }
+
+    /// What the API answers to a GET.
+    ///
+    /// # Errors
+    /// Where it refuses, with its words.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        self.ask(Method::GET, path, None)
+    }
+
+    /// Makes an object.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn post(&self, path: &str, object: &Value) -> Result<Value> {
+        self.ask(Method::POST, path, Some(("application/json", object)))
+    }
+
+    /// Changes an object by a merge patch.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn patch(&self, path: &str, patch: &Value) -> Result<Value> {
+        self.ask(Method::PATCH, path, Some(("application/merge-patch+json", patch)))
+    }
+
+    fn text(&self, path: &str) -> Result<String> {
+        let url = format!("{}{path}", self.url);
+        Ok(self.client.get(url).bearer_auth(User::Admin.token()).send()?.text()?)
+    }
+
+    fn ask(&self, method: Method, path: &str, body: Option<(&str, &Value)>) -> Result<Value> {
+        let mut request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(User::Admin.token());
+        if let Some((kind, body)) = body {
+            request = request.header("content-type", kind).body(body.to_string());
+        }
+        let answer = request.send()?;
+        let status = answer.status();
+        let said = answer.text()?;
+        ensure!(status.is_success(), "{path}: {status}: {said}");
+        Ok(serde_json::from_str(&said)?)
+    }
+
+    fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> Result<T> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            if let Some(seen) = look(self) {
+                return Ok(seen);
+            }
+            if Instant::now() > deadline || self.processes.iter().any(Process::has_ended) {
+                bail!("waited in vain until {what}; see the logs in {}", self.folder.display());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn start_etcd(&mut self) -> Result<String> {
+        let (clients, peers) = (free_port()?, free_port()?);
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let mut command = Command::new("etcd");
+        command.arg("--data-dir").arg(self.folder.join("etcd"));
+        command.args(["--listen-client-urls", &url(clients), "--advertise-client-urls", &url(clients)]);
+        command.args(["--listen-peer-urls", &url(peers), "--initial-advertise-peer-urls", &url(peers)]);
+        command.args(["--initial-cluster", &format!("default={}", url(peers)), "--unsafe-no-fsync"]);
+        self.spawn("etcd", command).context("on Debian: apt-get install etcd-server")?;
+        Ok(url(clients))
+    }
+
+    fn start_api_server(&mut self, programs: &Path, etcd: &str) -> Result<()> {
+        let key = self.folder.join("service-accounts.pem");
+        let made = Command::new("openssl")
+            .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out"])
+            .arg(&key)
+            .stderr(Stdio::null())
+            .status();
+        ensure!(made.context("on Debian: apt-get install openssl")?.success(), "openssl made no key");
+        fs::write(self.folder.join("tokens.csv"), TOKENS)?;
+        let port = self.url.rsplit(':').next().context("it was written with a port")?;
+        let mut command = Command::new(programs.join("kube-apiserver"));
+        command.args(["--etcd-servers", etcd, "--bind-address=127.0.0.1", "--secure-port", port]);
+        command.arg("--cert-dir").arg(self.folder.join("certificates"));
+        command.arg("--token-auth-file").arg(self.folder.join("tokens.csv"));
+        command.arg("--service-account-issuer=https://kubernetes").arg("--authorization-mode=RBAC");
+        command.arg("--service-account-key-file").arg(&key).arg("--service-account-signing-key-file").arg(&key);
+        command.args(["--service-cluster-ip-range=10.9.0.0/24", "--disable-admission-plugins=ServiceAccount"]);
+        self.spawn("kube-apiserver", command)
+    }
+
+    fn start_controllers(&mut self, programs: &Path, kwok: &Path) -> Result<()> {
+        let kubeconfig = self.kubeconfig(User::Admin);
+        for program in ["kube-controller-manager", "kube-scheduler"] {
+            let mut command = Command::new(programs.join(program));
+            command.arg("--kubeconfig").arg(&kubeconfig).args(["--leader-elect=false", "--secure-port=0"]);
+            if program == "kube-controller-manager" {
+                // As often as a test looks.
+                command.arg("--horizontal-pod-autoscaler-sync-period=2s");
+            }
+            self.spawn(program, command)?;
+        }
+        let mut command = Command::new(kwok);
+        command
+            .arg("--kubeconfig")
+            .arg(&kubeconfig)
+            .args(["--manage-all-nodes=true", "--node-lease-duration-seconds=40"]);
+        self.spawn("kwok", command)
+    }
+
+    fn spawn(&mut self, name: &str, mut command: Command) -> Result<()> {
+        let output = File::create(self.folder.join(format!("{name}.log")))?;
+        command.stdout(output.try_clone()?).stderr(output).current_dir(&self.folder);
+        let (process, _) = Process::start(command).with_context(|| format!("{name} cannot be started"))?;
+        self.processes.push(process);
+        Ok(())
+    }
+
+    fn write_kubeconfig(&self, user: User) -> Result<()> {
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": self.url, "insecure-skip-tls-verify": true}}],
+            "users": [{"name": "test", "user": {"token": user.token()}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        });
+        // What is JSON is YAML.
+        Ok(fs::write(self.kubeconfig(user), config.to_string())?)
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        // The last one first: nobody complains about who is gone.
+        self.processes.drain(..).rev().for_each(Process::kill);
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Whether a condition of an object's status holds.
+pub fn condition(object: &Value, kind: &str) -> bool {
+    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    conditions.iter().any(|condition| condition["type"] == kind && condition["status"] == "True")
+}
+
+fn fake_node(name: &str, zone: &str) -> Value {
+    let capacity = json!({"cpu": "64", "memory": "256Gi", "pods": "200"});
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {
+            "name": name,
+            "annotations": {"kwok.x-k8s.io/node": "fake"},
+            "labels": {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone, "kubernetes.io/os": "linux"},
+        },
+        "status": {"allocatable": capacity, "capacity": capacity},
+    })
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
