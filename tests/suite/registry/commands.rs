@@ -145,7 +145,8 @@ fn a_registry_that_is_down_at_the_start_gives_no_ids_that_are_not_those_of_the_l
     assert_eq!(service.stop(), Some(0));
     product.json(["rewind", "identify", "--to-earliest", "--execute"]);
 
-    let config = config(&product, &format!("http://127.0.0.1:{}", proxy.port()), "");
+    let url = registry.url().replace(&registry.port().to_string(), &proxy.port().to_string());
+    let config = config(&product, &url, "");
     let mut service = Running::start(product.command(["up", "--json", "--listen", "127.0.0.1:0", "--config", &config]));
     let address = service.ready["address"].as_str().unwrap().to_owned();
     let told = |what: &str| {

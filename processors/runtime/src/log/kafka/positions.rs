@@ -58,6 +58,8 @@ fn is_passing(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::UnstableOffsetCommit
                 | RDKafkaErrorCode::NotLeaderForPartition
                 | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::FencedLeaderEpoch
+                | RDKafkaErrorCode::UnknownLeaderEpoch
         )
     )
 }
