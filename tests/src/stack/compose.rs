@@ -97,7 +97,7 @@ impl Compose {
         self.ours().filter(|service| self.is_waited_for(service))
     }
 
-    /// The stages, in the order of the chain.
+    /// What runs until it is told to stop: the stages, in the order of the chain, and the canary.
     pub fn stages(&self) -> impl Iterator<Item = &Service> {
         self.ours().filter(|service| !self.is_waited_for(service))
     }

@@ -117,6 +117,14 @@ fn prometheus_and_alertmanager_take_their_configurations() {
     let config = folder().join("config");
     succeeds(Command::new("promtool").args(["check", "config", "--syntax-only"]).arg(config.join("prometheus.yaml")));
     succeeds(Command::new("amtool").arg("check-config").arg(config.join("alertmanager.yaml")));
+    // Every process that tells metrics is asked for them, where it tells them.
+    let read = |name: &str| fs::read_to_string(config.join(name)).unwrap();
+    let watched: serde_yaml_ng::Value = serde_yaml_ng::from_str(&read("prometheus.yaml")).unwrap();
+    let targets = &watched["scrape_configs"][0]["dns_sd_configs"][0];
+    let names: Vec<&str> = targets["names"].as_sequence().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(names, Compose::read().unwrap().stages().map(|service| service.name.clone()).collect::<Vec<_>>());
+    let listen = format!("listen = \"0.0.0.0:{}\"", targets["port"].as_u64().unwrap());
+    assert!(read("frameline.toml").lines().any(|line| line == listen), "{listen}");
 }
 
 #[test]

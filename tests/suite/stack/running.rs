@@ -84,7 +84,7 @@ fn files_go_through_the_stack_a_killed_stage_comes_back_and_nothing_is_left() {
     let stack = Stack::up();
     let compose = Compose::read().unwrap();
     let stages: Vec<String> = compose.stages().map(|service| service.name.clone()).collect();
-    assert_eq!(stages, ["identify", "render", "validate", "embed", "index", "jobs"]);
+    assert_eq!(stages, ["identify", "render", "validate", "embed", "index", "jobs", "canary"]);
 
     let screens = samples().join("screens");
     let files = ["checkout.svg", "sign-in.svg"].map(|name| screens.join(name).display().to_string());
@@ -119,6 +119,10 @@ fn is_watched(stack: &Stack, stages: &[String]) {
     };
     let all: BTreeSet<String> = stages.iter().cloned().collect();
     until("every stage is watched", || (up() == all).then_some(()));
+    until("the canary was found", || {
+        let flown = stack.query("frameline_canary_seconds_count");
+        flown.iter().any(|(_, count)| count != "0").then_some(())
+    });
     until("records are counted", || (!stack.query("frameline_records_total").is_empty()).then_some(()));
     let prometheus = stack.part("prometheus")["address"].as_str().unwrap().to_owned();
     let told = || serde_json::from_str::<Value>(&http::get(&prometheus, "/api/v1/alertmanagers").unwrap().1).unwrap();
