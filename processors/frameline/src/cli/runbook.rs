@@ -17,7 +17,8 @@ fn words(line: &str) -> Vec<String> {
         }
     }
     words.retain(|word| !word.is_empty());
-    words
+    // A comment ends the line.
+    words.into_iter().take_while(|word| !word.starts_with('#')).collect()
 }
 
 #[test]
