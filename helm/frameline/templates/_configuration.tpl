@@ -9,6 +9,12 @@
 {{- $_ := unset $config $section -}}
 {{- end -}}
 {{- end -}}
+{{- if and (ne .name "identify") $config.identify -}}
+{{- $_ := unset $config.identify "workers" -}}
+{{- end -}}
+{{- with dig "limits" "memory" "" .stage.resources -}}
+{{- $_ := set $config "service" (merge (dict) $config.service (dict "memory_limit_bytes" (include "frameline.bytes" . | int64))) -}}
+{{- end -}}
 {{- if and .stage.topic .stage.settings -}}
 {{- $_ := set $config "stages" (dict .name .stage.settings) -}}
 {{- end -}}

@@ -25,6 +25,14 @@
 {{- div (add (mul $number (get $ms (regexFind "[a-z]+$" .))) 999) 1000 -}}
 {{- end -}}
 
+{{/* A quantity of memory as Kubernetes writes it, such as 1.5Gi, in bytes. */}}
+{{- define "frameline.bytes" -}}
+{{- $text := toString . -}}
+{{- $unit := regexFind "[A-Za-z]*$" $text -}}
+{{- $bytes := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (trimSuffix $unit $text | float64) (get $bytes $unit) | int64 -}}
+{{- end -}}
+
 {{/* The port of service.listen. */}}
 {{- define "frameline.port" -}}
 {{- regexFind "[0-9]+$" .Values.config.service.listen -}}

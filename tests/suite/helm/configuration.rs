@@ -38,6 +38,8 @@ fn numbers_texts_and_names_with_dots_come_out_as_they_were_said() {
         r#"service.tenant = "a \"\u003cb\u003e\" c""#,
         r#"kafka.properties."compression.type" = "zstd""#,
         "embed.threads = 2",
+        // What the pod may use is what the product is told, to be held against its settings.
+        "service.memory_limit_bytes = 2147483648",
     ] {
         assert!(toml.lines().any(|found| found == line), "no `{line}` in:\n{toml}");
     }
@@ -64,6 +66,7 @@ fn rolled(set: &[&str]) -> Vec<String> {
 fn a_change_in_one_stages_settings_rolls_that_stage_alone() {
     assert_eq!(rolled(&["stages.embed.settings.batch_records=32"]), ["embed"]);
     assert_eq!(rolled(&["config.render.longest_side_px=640"]), ["render"]);
+    assert_eq!(rolled(&["config.identify.workers=1"]), ["identify"]);
     assert_eq!(rolled(&["stages.index.resources.limits.memory=3Gi"]), ["index"]);
     assert_eq!(rolled(&["stages.index.autoscaling.maxReplicas=3"]), [] as [&str; 0]);
     assert_eq!(rolled(&["config.vectors.timeout=20s"]).len(), 7);

@@ -26,6 +26,7 @@ fn a_field_that_nobody_knows_is_seen_in_every_kind() {
         ("TriggerAuthentication", "secretTargetRef:", "secretTargetRefs:"),
         ("KafkaTopic", "partitions:", "partition:"),
         ("PodMonitor", "podMetricsEndpoints:", "podMetricsEndpoint:"),
+        ("PrometheusRule", "groups:", "group:"),
     ] {
         let yaml = render(&[&values("production")], &[]).unwrap();
         let document = yaml.split("\n---").find(|document| document.contains(&format!("\nkind: {kind}\n"))).unwrap();
