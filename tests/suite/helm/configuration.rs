@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use frameline_tests::helm::chart;
+use frameline_tests::helm::{chart, documents, render, values};
 use serde_json::Value;
 
 use super::{FILES, configurations, is_taken, pod, rendered};
@@ -22,15 +22,16 @@ fn the_product_takes_the_configuration_of_every_pod() {
 
 #[test]
 fn numbers_texts_and_names_with_dots_come_out_as_they_were_said() {
-    let documents = rendered(
-        "minimal",
-        &[
-            "stages.embed.settings.batch_bytes=4194304",
-            "config.telemetry.sample_ratio=0.25",
-            r#"config.service.tenant=a "<b>" c"#,
-            r"config.kafka.properties.compression\.type=zstd",
-        ],
-    );
+    let said = r#"
+config:
+  service: { tenant: 'a "<b>" c' }
+  kafka: { properties: { compression.type: zstd } }
+  telemetry: { sample_ratio: 0.25 }
+stages: { embed: { settings: { batch_bytes: 4194304 } } }
+"#;
+    let product = Product::new();
+    let file = product.file("said.yaml", said);
+    let documents = documents(&render(&[&values("minimal"), &file], &[]).unwrap()).unwrap();
     let (_, toml) = configurations(&documents).into_iter().find(|(map, _)| *map == "frameline-embed").unwrap();
     for line in [
         "stages.embed.batch_bytes = 4194304",
