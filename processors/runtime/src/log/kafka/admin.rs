@@ -174,12 +174,14 @@ impl Admin {
         let committed = groups::committed(watcher, group, &partitions, TIMEOUT)?;
         let edges = |edge| edges(watcher, &partitions, edge, TIMEOUT).map_err(|error| log_error(&error));
         let (low, high) = (edges(Offset::Beginning)?, edges(Offset::End)?);
-        let places = committed.into_iter().zip(low.into_iter().zip(high));
-        let lag = |(partition, (committed, (low, high))): (TopicPartition, (Option<(i64, String)>, (i64, i64)))| {
+        let mut lags = Vec::with_capacity(partitions.len());
+        for ((partition, committed), (low, high)) in
+            partitions.into_iter().zip(committed).zip(low.into_iter().zip(high))
+        {
             let has_map = committed.as_ref().is_some_and(|(_, metadata)| !metadata.is_empty());
-            PartitionLag { partition, committed: committed.map(|(offset, _)| offset), low, high, has_map }
-        };
-        Ok(partitions.into_iter().zip(places).map(lag).collect())
+            lags.push(PartitionLag { partition, committed: committed.map(|(offset, _)| offset), low, high, has_map });
+        }
+        Ok(lags)
     }
 
     /// What readers of committed records can see now. Behind the last stable offset lies what is still to be decided.
