@@ -62,7 +62,7 @@ impl Ongoing for Jumped {
 }
 
 /// How long a broker may take to write the markers of transactions that it has decided on.
-const DECISIONS: Duration = Duration::from_secs(1);
+const DECISIONS: Duration = Duration::from_secs(2);
 
 /// The broker is gone.
 struct Gone;

@@ -14,8 +14,9 @@ use frameline_runtime::log::kafka::{GroupProtocol, Identity, KafkaLog, KafkaSett
 use frameline_runtime::log::scan::Span;
 use frameline_runtime::log::{Commit, CommitError, Event, LogError};
 use frameline_tests::kafka::Broker;
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::copier::copy;
 use super::follower::Follower;
@@ -161,6 +162,35 @@ async fn what_lies_behind_an_open_transaction_is_not_readable_before_it_is_over(
     let left = Span { from: before.to, ..readable().await };
     let mut scan = log.scan(vec![left]).await.unwrap();
     assert_eq!(scan.next().await.unwrap().unwrap().records.len(), 2);
+}
+
+/// Whoever had the partition before died in the middle of a transaction: where the group is, is not known before that
+/// one is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn positions_that_are_still_to_be_decided_are_waited_for() {
+    let cluster = Cluster::shared(GroupProtocol::Classic).await;
+    let (source, group) = (cluster.fresh_topic(1).await, unique("group"));
+    let log = cluster.log().await;
+    log.append(numbered(&source, 0..10)).await.unwrap();
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &cluster.bootstrap_servers).set("group.id", &group);
+    let nobody: BaseConsumer = config.create().unwrap();
+    config.remove("group.id").set("transactional.id", unique("open")).set("transaction.timeout.ms", "600000");
+    let owner: BaseProducer = config.create().unwrap();
+    let open = || {
+        owner.init_transactions(PATIENCE).unwrap();
+        owner.begin_transaction().unwrap();
+        let mut positions = TopicPartitionList::new();
+        positions.add_partition_offset(&source, 0, Offset::Offset(4)).unwrap();
+        owner.send_offsets_to_transaction(&positions, &nobody.group_metadata().unwrap(), PATIENCE).unwrap();
+    };
+    tokio::task::block_in_place(open);
+    let mut member = Follower::join(&log, cluster.membership(&group, "one", &source)).await;
+    member.until("news that it waits", |member| member.unavailable.is_some()).await;
+    assert!(member.held.is_empty(), "{member:?}");
+    tokio::task::block_in_place(|| owner.commit_transaction(PATIENCE).unwrap());
+    member.until("its partition", |member| !member.held.is_empty()).await;
+    assert_eq!(member.held.values().map(|position| position.offset).collect::<Vec<_>>(), [4]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
