@@ -22,6 +22,7 @@ const KUBERNETES: Module = Module {
     path: "k8s.io/kubernetes",
     version: "v1.35.0",
     packages: &["cmd/kube-apiserver", "cmd/kube-controller-manager", "cmd/kube-scheduler"],
+    version_in: "k8s.io/component-base/version.gitVersion",
 };
 const KWOK: Program = Program { name: "kwok", package: "sigs.k8s.io/kwok/cmd/kwok", version: "v0.7.0" };
 /// Who may do everything, and who may do what a role says.

@@ -58,6 +58,8 @@ pub struct Module {
     pub version: &'static str,
     /// The packages of its programs, below its path.
     pub packages: &'static [&'static str],
+    /// Where its programs have their version, to be set as they are linked.
+    pub version_in: &'static str,
 }
 
 impl Module {
@@ -66,7 +68,7 @@ impl Module {
     /// # Errors
     /// As [`Program::install`].
     pub fn install(&self) -> Result<PathBuf> {
-        let Self { name, path, version, packages } = self;
+        let Self { name, path, version, packages, version_in } = self;
         let named = format!("{name}-{version}");
         let folder = cache_folder()?.join(&named);
         let _lock = lock(&named)?;
@@ -78,7 +80,8 @@ impl Module {
         let fresh = tempfile::Builder::new().prefix(name).tempdir_in(cache_folder()?)?;
         fs::write(fresh.path().join("go.mod"), requiring(path, version, &theirs))?;
         let mut command = go()?;
-        command.args(["build", "-mod=mod", "-ldflags=-s -w", "-o", "programs/"]).current_dir(fresh.path());
+        let link = format!("-ldflags=-s -w -X {version_in}={version}");
+        command.args(["build", "-mod=mod", &link, "-o", "programs/"]).current_dir(fresh.path());
         command.args(packages.iter().map(|package| format!("{path}/{package}")));
         run(&mut command).with_context(|| format!("{named} could not be built"))?;
         fs::rename(fresh.path().join("programs"), &folder)?;

@@ -186,7 +186,9 @@ async fn positions_that_are_still_to_be_decided_are_waited_for() {
     };
     tokio::task::block_in_place(open);
     let mut member = Follower::join(&log, cluster.membership(&group, "one", &source)).await;
-    member.until("news that it waits", |member| member.unavailable.is_some()).await;
+    let operator = cluster.operate().await;
+    while operator.members(&group).await.unwrap().is_empty() {}
+    member.catch_up();
     assert!(member.held.is_empty(), "{member:?}");
     tokio::task::block_in_place(|| owner.commit_transaction(PATIENCE).unwrap());
     member.until("its partition", |member| !member.held.is_empty()).await;

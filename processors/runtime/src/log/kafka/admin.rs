@@ -23,9 +23,11 @@ use crate::record::{Record, TopicPartition};
 
 /// How long a question to the brokers may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long what was just committed may take to be seen.
+const SETTLED_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a new topic may take to be seen.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two looks for it.
+/// Between two looks for one of these.
 const VISIBLE_INTERVAL: Duration = Duration::from_millis(20);
 /// The group of a reader, which is never joined and never committed to.
 pub(super) const READER: &str = "frameline-reader";
@@ -184,12 +186,22 @@ impl Admin {
         Ok(lags)
     }
 
-    /// What readers of committed records can see now. Behind the last stable offset lies what is still to be decided.
+    /// What readers of committed records can see now. Behind the last stable offset lies what is still to be decided. A
+    /// commit returns a moment before its records can be seen, so what was written by now is waited for, but not long: a
+    /// transaction may stay open for longer.
     pub(super) fn readable(&self, topics: &[String]) -> Result<Vec<Span>, LogError> {
         let partitions = self.partitions_of(topics)?;
-        let reader = self.reader()?;
-        let edges = |edge| edges(reader, &partitions, edge, TIMEOUT).map_err(|error| log_error(&error));
-        let (low, stable) = (edges(Offset::Beginning)?, edges(Offset::End)?);
+        let (reader, watcher) = (self.reader()?, self.watcher()?);
+        let edges = |of, edge| edges(of, &partitions, edge, TIMEOUT).map_err(|error| log_error(&error));
+        let (low, high) = (edges(reader, Offset::Beginning)?, edges(watcher, Offset::End)?);
+        let give_up = Instant::now() + SETTLED_TIMEOUT;
+        let stable = loop {
+            let stable = edges(reader, Offset::End)?;
+            if stable.iter().zip(&high).all(|(stable, high)| stable >= high) || Instant::now() >= give_up {
+                break stable;
+            }
+            std::thread::sleep(VISIBLE_INTERVAL);
+        };
         let span = |(partition, (from, to)): (TopicPartition, (i64, i64))| Span { partition, from, to: to.max(from) };
         Ok(partitions.into_iter().zip(low.into_iter().zip(stable)).map(span).collect())
     }
