@@ -27,6 +27,9 @@ pub(super) fn plane() -> &'static ControlPlane {
             };
             until("a definition is taken", is_taken);
         }
+        // Where Strimzi has its topics.
+        let kafka = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kafka"}});
+        plane.post("/api/v1/namespaces", &kafka).unwrap();
         plane
     })
 }

@@ -27,7 +27,8 @@ struct Town {
 impl Town {
     fn new(namespace: &str) -> Self {
         let release = Release::new(namespace);
-        release.apply("install", "production", &[]);
+        // The topics are those of the broker that the processes work on.
+        release.apply("install", "production", &["topics.mode=none"]);
         let town = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{DEPLOYMENT}/scale");
         plane().patch(&town, &json!({"spec": {"replicas": REPLICAS}})).unwrap();
         let site = Arc::new(Site::kafka());
