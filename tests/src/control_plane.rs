@@ -193,7 +193,7 @@ impl ControlPlane {
         command
             .arg("--kubeconfig")
             .arg(&kubeconfig)
-            .args(["--manage-all-nodes=true", "--node-lease-duration-seconds=40"]);
+            .args(["--manage-all-nodes=true", "--node-lease-duration-seconds=0"]);
         self.spawn("kwok", command)
     }
 
