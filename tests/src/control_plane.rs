@@ -186,6 +186,8 @@ impl ControlPlane {
             if program == "kube-controller-manager" {
                 // As often as a test looks.
                 command.arg("--horizontal-pod-autoscaler-sync-period=2s");
+                // Nodes that do not run need no sign of life.
+                command.arg("--node-monitor-grace-period=24h");
             }
             self.spawn(program, command)?;
         }
