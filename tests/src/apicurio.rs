@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Pid;
 use tempfile::TempDir;
 
-use crate::server::{Process, cache_folder};
+use crate::server::{Process, cache_folder, free_port};
 
 /// The version that tests run against: the newest that runs on Java 17.
 pub const VERSION: &str = "3.0.9";
@@ -190,8 +190,4 @@ fn run(command: &mut Command, folder: &TempDir) -> Result<()> {
     let status = status.with_context(|| format!("{command:?}"))?;
     ensure!(status.success(), "{command:?} failed: {status}");
     Ok(())
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

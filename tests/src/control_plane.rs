@@ -4,7 +4,6 @@
 //! etcd is Debian's; the rest is built from its Go modules once, in minutes, and kept in the user's cache folder.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
 use crate::golang::{Module, Program};
-use crate::server::{Process, new_folder};
+use crate::server::{Process, free_port, new_folder};
 
 const KUBERNETES: Module = Module {
     name: "kubernetes",
@@ -244,8 +243,4 @@ fn fake_node(name: &str, zone: &str) -> Value {
         },
         "status": {"allocatable": capacity, "capacity": capacity},
     })
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

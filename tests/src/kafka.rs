@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -18,7 +17,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::Pid;
 
 use crate::proxy::Proxy;
-use crate::server::{Process, cache_folder, new_folder};
+use crate::server::{Process, cache_folder, free_port, new_folder};
 
 /// The version that tests run against.
 pub const VERSION: &str = "4.3.1";
@@ -296,10 +295,6 @@ fn require(program: &str, package: &str, argument: &str) -> Result<()> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 fn properties(folder: &Path, port: u16, advertised_port: u16, controller_port: u16) -> String {

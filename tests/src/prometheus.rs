@@ -3,7 +3,6 @@
 //! Each has a port and data of its own, and never outlives the process of the test.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use rustix::process::Pid;
 use tempfile::TempDir;
 
 use crate::http;
-use crate::server::Process;
+use crate::server::{Process, free_port};
 
 /// How long one may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -85,7 +84,7 @@ impl Program {
     fn start(name: &str, storage: &str, more: &[&str], configuration: &str, folder: TempDir) -> Result<Self> {
         let file = folder.path().join("configuration.yaml");
         fs::write(&file, configuration)?;
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let port = free_port()?;
         let output = File::create(folder.path().join("output.log"))?;
         let mut command = Command::new(name);
         command.arg(format!("--config.file={}", file.display()));

@@ -1,11 +1,10 @@
 //! A Kafka broker with two listeners beside the plain one: `SECURE` speaks TLS and wants a login (SCRAM, PLAIN or a
 //! token), `MUTUAL` speaks TLS and wants a certificate.
 
-use std::net::TcpListener;
-
 use anyhow::Result;
 
 use crate::kafka::Broker;
+use crate::server::free_port;
 use crate::tls::Certificates;
 
 /// Who may log in.
@@ -89,8 +88,4 @@ listener.name.secure.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN,O
         plain = login("plain", "plain.PlainLoginModule", &format!(" user_{USER}=\"{PASSWORD}\"")),
         token = login("oauthbearer", "oauthbearer.OAuthBearerLoginModule", " unsecuredLoginStringClaim_sub=\"broker\""),
     )
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

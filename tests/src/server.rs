@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
@@ -88,6 +89,14 @@ pub fn ready(output: ChildStdout, timeout: Duration) -> Option<u16> {
         let _ = sender.send(port);
     });
     receiver.recv_timeout(timeout).ok().flatten()
+}
+
+/// A port of the loopback that nobody listens on now.
+///
+/// # Errors
+/// Where there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// A folder for the data of a server of this kind, named by this process. What earlier processes left, which died with

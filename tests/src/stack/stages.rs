@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use rustix::process::{Signal, kill_process};
 
 use super::compose::Service;
 use super::state::{Folder, Part};
-use crate::server::Process;
+use crate::server::{Process, free_port};
 
 /// How long a stage that has ended by itself is left alone.
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -163,7 +162,7 @@ impl Stages {
 
 impl Replica {
     fn start(launch: &Launch, service: &Service, name: String) -> Result<Self> {
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let port = free_port()?;
         let run = Run::Working(launch.start(service, &name, port)?);
         Ok(Self { stage: service.name.clone(), name, port, run, restarts: 0, ended: None })
     }

@@ -1,6 +1,7 @@
 //! A member whose connections are cut, while another of its name comes to the broker by another way.
 
 use frameline_tests::proxy::{Proxy, Weather};
+use frameline_tests::server::free_port;
 
 use super::*;
 
@@ -25,7 +26,7 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 
 /// One cluster, seen from near and from far.
 async fn near_and_far(proxy: &Proxy) -> (Broker, [Cluster; 2]) {
-    let far_port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let far_port = free_port().unwrap();
     proxy.lead_to(far_port);
     let properties = far_listener(proxy, far_port);
     let broker = tokio::task::spawn_blocking(move || Broker::with(&properties)).await.unwrap();
