@@ -37,6 +37,15 @@ pub(crate) struct Probes {
     pub(crate) metrics: PrometheusHandle,
 }
 
+/// How long an answer may take: it comes from this machine, or from beside it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a service answers.
+pub(crate) async fn ask(url: &str) -> reqwest::Result<reqwest::Response> {
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    client.get(url).send().await
+}
+
 /// A stage, as `/readyz` tells of it.
 #[derive(Debug, Serialize)]
 pub(crate) struct StageReport {

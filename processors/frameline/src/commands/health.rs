@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -11,9 +10,7 @@ use serde::Serialize;
 use super::Context;
 use crate::cli;
 use crate::error::{Refusal, Told};
-
-/// How long an answer may take. Whoever asks by HTTP waits a second, as a rule.
-const PATIENCE: Duration = Duration::from_secs(3);
+use crate::http;
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -25,7 +22,6 @@ struct Report {
 
 pub(super) async fn run(context: Context, health: cli::Health) -> Result<()> {
     let url = url(health.address.unwrap_or(context.loaded.config.service.listen), health.ready)?;
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
     let unanswered = |error: reqwest::Error| {
         Refusal::new(
             format!("nobody answers at {url}"),
@@ -33,7 +29,7 @@ pub(super) async fn run(context: Context, health: cli::Health) -> Result<()> {
         )
         .because(error)
     };
-    let answer = client.get(&url).send().await.map_err(unanswered)?;
+    let answer = http::ask(&url).await.map_err(unanswered)?;
     let (ok, status) = (answer.status().is_success(), answer.status().as_u16());
     let answer = answer.text().await.map_err(unanswered)?.trim().to_owned();
     context.output.print(&Report { ok, url, status, answer })?;

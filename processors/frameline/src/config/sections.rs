@@ -8,6 +8,7 @@ use frameline_embed::EmbedSettings;
 use frameline_identify::IdentifySettings;
 use frameline_render::RenderSettings;
 use frameline_runtime::StageSettings;
+use frameline_runtime::metric;
 use frameline_runtime::settings::duration;
 use frameline_validate::ValidateSettings;
 use serde::{Deserialize, Serialize};
@@ -178,7 +179,7 @@ impl Default for Service {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8470),
             tenant: "default".to_owned(),
-            searchable_within: Duration::from_secs(30 * 60),
+            searchable_within: metric::PROMISE,
             memory_limit_bytes: 0,
         }
     }

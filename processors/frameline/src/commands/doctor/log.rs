@@ -6,6 +6,7 @@ use anyhow::Result;
 use frameline_runtime::TopicPartition;
 use frameline_runtime::log::PartitionLag;
 use frameline_runtime::log::operate::Operate;
+use frameline_runtime::metric::PROMISE;
 use frameline_runtime::moment::now_ms;
 use frameline_topics::Change;
 
@@ -20,8 +21,8 @@ use crate::times;
 
 /// Between two looks at stages that have work before them.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
-/// The promise: searchable within half an hour. A record that waits for half of it is worth a look.
-const LONG_WAIT_MS: i64 = 15 * 60_000;
+/// A record that waits for half of what is promised of a file is worth a look.
+const LONG_WAIT_MS: i64 = PROMISE.as_millis() as i64 / 2;
 /// Clocks that differ by less are as equal as clocks are.
 const CLOCK_SLACK_MS: i64 = 2_000;
 const DAY_MS: i64 = 86_400_000;

@@ -1,17 +1,13 @@
 //! The services that work on this data directory: what each says of its stages.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::{Context, Finding};
 use crate::data::Server;
+use crate::http;
 use crate::output::count;
 use crate::stages::Name;
-
-/// How long an answer may take: it comes from this machine, or from beside it.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is read of an answer of `/readyz`.
 #[derive(Debug, Deserialize)]
@@ -61,9 +57,7 @@ fn servers(context: &Context) -> Result<Vec<Server>> {
 
 async fn ask(server: &Server) -> Result<Readiness> {
     let address = server.address.context("it is only just starting")?;
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-    let answer = client.get(format!("http://{address}/readyz")).send().await?;
-    Ok(answer.json().await?)
+    Ok(http::ask(&format!("http://{address}/readyz")).await?.json().await?)
 }
 
 fn of(server: &Server, readiness: &Readiness) -> Vec<Finding> {
