@@ -52,6 +52,11 @@ impl Name {
         }
     }
 
+    /// The same, as the log is asked for them.
+    pub(crate) fn topics(self) -> Vec<String> {
+        self.reads().iter().map(|topic| (*topic).to_owned()).collect()
+    }
+
     /// The topics that it writes, dead letters aside.
     fn writes(self) -> &'static [&'static str] {
         match self {

@@ -66,7 +66,7 @@ async fn jobs(ports: &Ports) -> Result<()> {
 async fn lag(ports: &Ports) -> Result<()> {
     let log = ports.log().await?;
     for stage in Name::ALL {
-        let topics: Vec<String> = stage.reads().iter().map(|topic| (*topic).to_owned()).collect();
+        let topics = stage.topics();
         let lags = log.lag(stage.as_str(), &topics).await?;
         for topic in topics {
             let of_topic = lags.iter().filter(|lag| *lag.partition.topic == *topic);

@@ -35,8 +35,8 @@ impl Look {
     pub(crate) async fn take(log: &dyn Operate, names: &[Name]) -> Result<Self> {
         let mut stages = Vec::with_capacity(names.len());
         for name in names {
-            let topics: Vec<String> = name.reads().iter().map(|topic| (*topic).to_owned()).collect();
-            let partitions = log.lag(name.as_str(), &topics).await.with_context(|| format!("the lag of {name}"))?;
+            let lag = log.lag(name.as_str(), &name.topics()).await;
+            let partitions = lag.with_context(|| format!("the lag of {name}"))?;
             let members = log.members(name.as_str()).await.with_context(|| format!("the members of {name}"))?;
             let waited_ms = waited_ms(log, &partitions).await?;
             stages.push(StageLook { name: *name, partitions, waited_ms, members });

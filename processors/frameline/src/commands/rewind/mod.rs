@@ -28,12 +28,11 @@ use report::{LetGo, Report};
 use target::Target;
 
 pub(super) async fn run(context: Context, rewind: Rewind) -> Result<()> {
-    let workload = match (&rewind.cluster, rewind.stage) {
-        (cluster, Some(stage)) if cluster.kubernetes => Some(Workload::of(stage, cluster).await?),
-        (cluster, None) if cluster.kubernetes => {
-            return Err(Refusal::new("no stage is named", "name it: its Deployment is what is held").into());
-        }
-        _ => None,
+    let workload = if rewind.cluster.kubernetes {
+        let unnamed = || Refusal::new("no stage is named", "name it: its Deployment is what is held");
+        Some(Workload::of(rewind.stage.ok_or_else(unnamed)?, &rewind.cluster).await?)
+    } else {
+        None
     };
     if let (Some(workload), true) = (&workload, rewind.target.resume) {
         return let_go(&context, workload, rewind.execute).await;
@@ -41,10 +40,7 @@ pub(super) async fn run(context: Context, rewind: Rewind) -> Result<()> {
     context.needs_data()?;
     let log = context.ports.operate().await?;
     let (log, target) = (log.as_ref(), Target::of(&rewind)?);
-    let mut plan = Plan::make(log, &target).await?;
-    if let Some(workload) = &workload {
-        plan.report.hold(workload.place(), workload.stand().await?);
-    }
+    let plan = Plan::make(log, &target, workload.as_ref()).await?;
     if !rewind.execute || plan.steps.is_empty() {
         return context.output.print(&plan.report);
     }
@@ -60,8 +56,7 @@ pub(super) async fn run(context: Context, rewind: Rewind) -> Result<()> {
         Some(workload) => {
             let work = async {
                 // It went on until it stood still.
-                let mut plan = Plan::make(log, &target).await?;
-                plan.report.hold(workload.place(), workload.stand().await?);
+                let plan = Plan::make(log, &target, Some(workload)).await?;
                 if !plan.steps.is_empty() {
                     keep(&kept, &plan.steps)?;
                     plan.carry_out(log, data, &kept).await?;
@@ -91,13 +86,16 @@ struct Plan {
 }
 
 impl Plan {
-    async fn make(log: &dyn Operate, target: &Target) -> Result<Self> {
+    /// `workload` is what is held still for it.
+    async fn make(log: &dyn Operate, target: &Target, workload: Option<&Workload>) -> Result<Self> {
         let stage = target.stage();
-        let topics: Vec<String> = stage.reads().iter().map(|topic| (*topic).to_owned()).collect();
-        let group = log.lag(stage.as_str(), &topics).await.with_context(|| format!("where {stage} is"))?;
+        let group = log.lag(stage.as_str(), &stage.topics()).await.with_context(|| format!("where {stage} is"))?;
         let steps = target.steps(log, &group, now_ms()).await?;
         let members = log.members(stage.as_str()).await?;
-        let report = Report::new(stage, &steps, written_at(log, &steps).await?, &members);
+        let mut report = Report::new(stage, &steps, written_at(log, &steps).await?, &members);
+        if let Some(workload) = workload {
+            report.hold(workload.place(), workload.stand().await?);
+        }
         Ok(Self { stage, steps, members, report })
     }
 
