@@ -3,7 +3,7 @@
 //! The copy of a record that a replay makes is marked, and is not copied again: asking twice puts back the same
 //! records twice, never four times. What a stage makes of a copy is not marked, for it is new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use frameline_schemas::{Head, Message, SchemaIds};
@@ -93,7 +93,14 @@ pub struct Plan {
     /// Where they lie.
     pub partitions: BTreeMap<TopicPartition, Extent>,
     /// Whose they are, as far as they can be read.
-    pub files: BTreeMap<Uuid, Share>,
+    pub files: Files,
+}
+
+/// The files of a plan. Millions may be meant: those with the lowest ids are named, and all are counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    all: HashSet<Uuid>,
+    named: BTreeMap<Uuid, Share>,
 }
 
 /// What of a partition is put back.
@@ -133,12 +140,36 @@ impl Plan {
         extent.records += 1;
         extent.last = offset;
         if let Some(head) = head {
-            let share = Share { name: String::new(), records: 0, revision: head.revision };
-            let share = self.files.entry(head.file_id).or_insert(share);
-            share.records += 1;
-            if share.name.is_empty() || head.revision > share.revision {
-                (share.name, share.revision) = (head.file_name.clone(), head.revision);
-            }
+            self.files.add(head);
+        }
+    }
+}
+
+impl Files {
+    /// So many are named.
+    pub const NAMED: usize = 1_000;
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Those that are named, with all of their records.
+    pub fn named(self) -> BTreeMap<Uuid, Share> {
+        self.named
+    }
+
+    /// Counts a record in. A file that gives way to a lower id never comes back, so a share lacks no record.
+    fn add(&mut self, head: &Head) {
+        self.all.insert(head.file_id);
+        let share = Share { name: head.file_name.clone(), records: 0, revision: head.revision };
+        let share = self.named.entry(head.file_id).or_insert(share);
+        share.records += 1;
+        if head.revision > share.revision {
+            (share.name, share.revision) = (head.file_name.clone(), head.revision);
+        }
+        if self.named.len() > Self::NAMED {
+            self.named.pop_last();
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::feed::{Feed, until_interrupted};
-use super::source::{self, LISTED, NAMED, Source};
+use super::source::{self, LISTED, Source};
 use super::{Context, about};
 use crate::audit::audited;
 use crate::cli;
@@ -140,8 +140,8 @@ impl Report {
             stage,
             records: plan.records,
             left_out: LeftOut { superseded: plan.superseded, copies: plan.copies },
-            file_count: plan.files.len(),
-            files: plan.files.into_iter().take(NAMED).map(file).collect(),
+            file_count: plan.files.count(),
+            files: plan.files.named().into_iter().map(file).collect(),
             partitions: plan.partitions.into_iter().map(partition).collect(),
             rate: pace.rate,
             put_back: 0,

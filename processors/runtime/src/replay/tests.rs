@@ -74,10 +74,28 @@ proptest! {
         let selection = Selection { since_ms: Some(since), until_ms: Some(since + length), ..Selection::default() };
         let (plan, back) = replay(&selection, &records, newest);
         prop_assert_eq!(plan.records, back.len() as u64);
-        prop_assert_eq!(plan.files.values().map(|share| share.records).sum::<u64>(), plan.records);
+        prop_assert_eq!(plan.files.named().values().map(|share| share.records).sum::<u64>(), plan.records);
         prop_assert_eq!(plan.partitions.values().map(|extent| extent.records).sum::<u64>(), plan.records);
         let in_time = records.iter().filter(|record| (since..since + length).contains(&record.timestamp_ms)).count();
         prop_assert_eq!(plan.records + plan.superseded, in_time as u64);
+    }
+}
+
+proptest! {
+    #[test]
+    fn of_more_files_than_are_named_each_named_one_has_all_its_records(
+        order in Just((0..3 * Files::NAMED as u64).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
+        let mut files = Files::default();
+        for number in &order {
+            let file_id = Uuid::from_u128(u128::from(number / 2));
+            files.add(&Head { file_id, ..head(1, 1) });
+        }
+        prop_assert_eq!(files.count(), order.len() / 2);
+        let named = files.named();
+        let ids: Vec<u128> = named.keys().map(Uuid::as_u128).collect();
+        prop_assert_eq!(ids, (0..Files::NAMED as u128).collect::<Vec<_>>());
+        prop_assert!(named.values().all(|share| share.records == 2));
     }
 }
 
