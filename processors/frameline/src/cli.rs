@@ -362,6 +362,9 @@ pub(crate) struct Rebuild {
     /// In Qdrant: remove the old collection once the new one is live
     #[arg(long)]
     pub(crate) remove_old: bool,
+    /// In Qdrant: switch although files of the live index did not come through
+    #[arg(long)]
+    pub(crate) leave_behind: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

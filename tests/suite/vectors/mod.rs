@@ -9,6 +9,7 @@ mod rebuild;
 mod revisions;
 mod search;
 mod sqlite;
+mod switch;
 
 use frameline_stores::vectors::Vectors;
 

@@ -19,7 +19,7 @@ fn older() -> Models {
 }
 
 /// The records of `embeddings`, which are taken out of it, by older models.
-async fn taken_out(log: &SqliteLog) -> Vec<UnitOrEnd<Embedding>> {
+pub(super) async fn taken_out(log: &SqliteLog) -> Vec<UnitOrEnd<Embedding>> {
     let spans = log.readable(&[EMBEDDINGS.to_owned()]).await.unwrap();
     let (mut scan, mut records) = (log.scan(spans).await.unwrap(), Vec::new());
     while let Some(run) = scan.next().await.unwrap() {

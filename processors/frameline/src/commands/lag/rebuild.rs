@@ -6,8 +6,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::super::Context;
+use super::super::vectors::beside::Beside;
 use super::super::vectors::note::Note;
 use crate::output::count;
+use crate::stages::Name;
 
 /// How far it is. In the data directory there is none: the one index is filled in place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,19 +34,17 @@ pub(super) async fn look(context: &Context) -> Option<Rebuild> {
 
 async fn begun(context: &Context) -> Result<Option<Rebuild>> {
     let Some(vectors) = context.ports.qdrant()? else { return Ok(None) };
-    let next = vectors.next().await?;
-    if !next.is_begun {
+    let beside = Beside::look(vectors).await?;
+    if !beside.is_begun {
         return Ok(None);
     }
-    let beside = vectors.beside(&next.collection, 1).await?;
-    let note = Note::read(beside.note().await?.as_deref());
-    let topics: Vec<String> = frameline_index::READS.iter().map(|topic| (*topic).to_owned()).collect();
-    let left = note.left(context.ports.log().await?.readable(&topics).await?);
+    let target = beside.target();
+    let left = Note::of(&target).await?.left(context.ports.log().await?.readable(&Name::Index.topics()).await?);
     let known = context.ports.jobs().await?.file_counts().await?;
     Ok(Some(Rebuild {
-        live: vectors.live().await?,
-        index: next.collection,
-        files: (known.files + known.deleted).saturating_sub(beside.ended().await?),
+        files: (known.files + known.deleted).saturating_sub(target.ended().await?),
+        index: beside.collection,
+        live: beside.old,
         records: left.iter().map(|span| span.to - span.from).sum(),
     }))
 }

@@ -15,6 +15,7 @@ use frameline_schemas::{Embedding, UnitOrEnd};
 use frameline_stores::vectors::QdrantVectors;
 
 use super::note::Note;
+use crate::stages::Name;
 
 /// So many runs, of half a mebibyte each, and it is noted how far it is: no more is read twice after a stop.
 const RUNS_A_NOTE: usize = 64;
@@ -33,15 +34,14 @@ pub(super) struct Filler {
 impl Filler {
     /// A reader that goes on where an earlier one was.
     pub(super) async fn new(log: Arc<dyn Log>, wire: Arc<Wire>, vectors: Arc<QdrantVectors>) -> Result<Self> {
-        let note = Note::read(vectors.note().await?.as_deref());
+        let note = Note::of(&vectors).await?;
         let index = Index::new(Arc::clone(&vectors) as _);
         Ok(Self { log, wire, vectors, index, note })
     }
 
     /// Reads on to the end that the topic has now.
     pub(super) async fn catch_up(&mut self) -> Result<()> {
-        let topics: Vec<String> = frameline_index::READS.iter().map(|topic| (*topic).to_owned()).collect();
-        let spans = self.note.left(self.log.readable(&topics).await?);
+        let spans = self.note.left(self.log.readable(&Name::Index.topics()).await?);
         if spans.is_empty() {
             return Ok(());
         }
@@ -56,6 +56,12 @@ impl Filler {
             }
         }
         self.note.has_read(&spans);
+        self.keep_note().await
+    }
+
+    /// Notes whose place the collection is about to take, or that it has taken it.
+    pub(super) async fn note_place(&mut self, of: Option<String>) -> Result<()> {
+        self.note.takes_the_place_of = of;
         self.keep_note().await
     }
 

@@ -9,12 +9,14 @@
 //!   its beginning into it, first what the topic still keeps, then what the stages make of the files that were
 //!   missing: those are sent which have no end in the new collection. When all stages have passed what was there
 //!   and every end has arrived, the alias is switched. What the stage `index` wrote to the old collection until
-//!   then was in the topic before; that much is read once more. After a change of models this is how an index by the
+//!   then was in the topic before; that much is read once more. A file that only the live one has, in whatever
+//!   revision, as one whose newest was refused, keeps the alias where it is, unless it may be left behind. After a change of models this is how an index by the
 //!   new ones comes to be: until then the live one, which is by others, takes nothing and is not searched.
 //!
 //! How far it is lies in what is filled: the ends of files, and for Qdrant a note of the offsets. So it can be
 //! stopped at any time, and a second call goes on.
 
+pub(super) mod beside;
 mod filler;
 pub(super) mod note;
 mod rebuild;
@@ -22,7 +24,6 @@ mod rebuild;
 use std::fmt;
 
 use anyhow::Result;
-use frameline_stores::vectors::qdrant::{Next, QdrantVectors};
 use serde::Serialize;
 
 use super::Context;
@@ -31,8 +32,8 @@ use crate::audit::audited;
 use crate::cli::{self, VectorsCommand};
 use crate::config::LogKind;
 use crate::error::Refusal;
-use crate::output::count;
 use crate::stages::Name;
+use beside::Beside;
 use rebuild::Rebuild;
 
 /// What is planned, and what came of it.
@@ -59,11 +60,10 @@ pub(super) async fn run(context: Context, command: VectorsCommand) -> Result<()>
     let mut report;
     match context.ports.qdrant()? {
         Some(vectors) => {
-            let next = vectors.next().await?;
-            report = plan_beside(&context, &vectors, &next).await?;
+            let beside = Beside::look(vectors).await?;
+            report = beside.plan(&context).await?;
             if command.execute {
-                let work = beside(&context, &vectors, &next, &command);
-                report.sent = execute(&context, &report, work).await?;
+                report.sent = execute(&context, &report, beside.run(&context, &command)).await?;
             }
         }
         None => {
@@ -84,16 +84,6 @@ async fn execute(context: &Context, plan: &Report, work: impl Future<Output = Re
     audited(log.as_ref(), plan, until_interrupted(again, rebuild::with_stages(context, work))).await
 }
 
-async fn plan_beside(context: &Context, vectors: &QdrantVectors, next: &Next) -> Result<Report> {
-    let rebuild = match next.is_begun {
-        true => Rebuild::of(context, std::sync::Arc::new(vectors.beside(&next.collection, 1).await?)).await?,
-        false => Rebuild::of_all(context).await?,
-    };
-    let (files, missing) = rebuild.files(false).await?;
-    let live = Some(vectors.live().await?);
-    Ok(Report { index: next.collection.clone(), live, begun: next.is_begun, files, missing, sent: 0, executed: false })
-}
-
 async fn plan_in_place(context: &Context, all: bool) -> Result<Report> {
     let is_there = context.ports.data().vectors().exists();
     let rebuild = match is_there {
@@ -103,37 +93,6 @@ async fn plan_in_place(context: &Context, all: bool) -> Result<Report> {
     let (files, missing) = rebuild.files(all).await?;
     let index = context.ports.data().vectors().display().to_string();
     Ok(Report { index, live: None, begun: is_there, files, missing, sent: 0, executed: false })
-}
-
-/// Fills a new collection, and makes it the live one.
-async fn beside(context: &Context, vectors: &QdrantVectors, next: &Next, command: &cli::Rebuild) -> Result<u64> {
-    let replication = context.loaded.config.vectors.replication;
-    let fresh = std::sync::Arc::new(vectors.beside(&next.collection, replication).await?);
-    let mut rebuild = Rebuild::beside(context, fresh).await?;
-    rebuild.catch_up().await?;
-    let sent = rebuild.send_missing(false).await?;
-    rebuild.drain().await?;
-    let lost = rebuild.lost(context.ports.vectors().await?.as_ref()).await?;
-    if lost > 0 {
-        let message = format!(
-            "{} of the live index did not come through, so the alias still stands for it",
-            count(usize::try_from(lost).unwrap_or(usize::MAX), "file")
-        );
-        let help =
-            "see `frameline jobs` and `frameline dlq list`, mend the cause, and ask again: it goes on where it was";
-        return Err(Refusal::new(message, help).into());
-    }
-    let old = vectors.live().await?;
-    if old == next.collection {
-        let message = format!("another rebuild has switched to {old} meanwhile, and goes on with it");
-        return Err(Refusal::new(message, "nothing is left to do here; `frameline lag` shows how far it is").into());
-    }
-    vectors.switch(&next.collection).await?;
-    rebuild.catch_up().await?;
-    if command.remove_old {
-        vectors.remove(&old).await?;
-    }
-    Ok(sent)
 }
 
 /// Fills the one file there is.

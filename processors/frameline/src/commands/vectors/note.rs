@@ -1,4 +1,5 @@
-//! What is noted in a collection about its filling: how far the topic was read, and whose ends do not count.
+//! What is noted in a collection about its filling: how far the topic was read, whose ends do not count, and
+//! whether its place is still to be taken.
 //!
 //! An end says that all of a file's revision is there. Behind units by other models, which the collection does not
 //! take, it would say so of a file that is not: so it is passed over, and the file is among those that are missing, and
@@ -6,9 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Result;
 use frameline_runtime::TopicPartition;
 use frameline_runtime::log::scan::{Run, Span};
 use frameline_schemas::{Embedding, UnitOrEnd};
+use frameline_stores::vectors::QdrantVectors;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,11 +22,19 @@ pub(crate) struct Note {
     positions: BTreeMap<String, i64>,
     /// Files and their revisions of which a unit was by other models, and whose end is still to come.
     foreign: BTreeSet<(Uuid, i64)>,
+    /// The collection whose place this one takes, from before the alias is switched until all was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) takes_the_place_of: Option<String>,
 }
 
 impl Note {
+    /// That of a collection.
+    pub(crate) async fn of(vectors: &QdrantVectors) -> Result<Self> {
+        Ok(Self::read(vectors.note().await?.as_deref()))
+    }
+
     /// Reads it. What cannot be read is of no use: everything is read again, which is harmless.
-    pub(crate) fn read(text: Option<&str>) -> Self {
+    fn read(text: Option<&str>) -> Self {
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
 

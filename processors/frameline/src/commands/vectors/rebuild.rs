@@ -1,5 +1,6 @@
 //! The steps of a rebuild: send what is missing, wait until the stages have passed it.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::filler::Filler;
 use super::{Context, runs_stages};
+use crate::output::{count, one_line};
 use crate::progress::Progress;
 use crate::service::{Order, Service};
 use crate::stages::Name;
@@ -23,6 +25,8 @@ use crate::stages::Name;
 const PAGE: usize = 500;
 /// So many records before `identify` and no more is sent: live files do not wait behind a rebuild for long.
 const AHEAD_RECORDS: i64 = 256;
+/// So many files that did not come through are named.
+const NAMED_LOSSES: usize = 3;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What is needed for it.
@@ -104,7 +108,7 @@ impl Rebuild {
     async fn wait_for_room(&mut self) -> Result<()> {
         loop {
             self.catch_up().await?;
-            let lag = self.log.lag(Name::Identify.as_str(), &topics(Name::Identify)).await?;
+            let lag = self.log.lag(Name::Identify.as_str(), &Name::Identify.topics()).await?;
             if lag.iter().map(|lag| lag.records()).sum::<i64>() < AHEAD_RECORDS {
                 return Ok(());
             }
@@ -120,14 +124,14 @@ impl Rebuild {
         for stage in stages.into_iter().take(ours) {
             let ends: Vec<(TopicPartition, i64)> = self
                 .log
-                .lag(stage.as_str(), &topics(stage))
+                .lag(stage.as_str(), &stage.topics())
                 .await?
                 .into_iter()
                 .map(|lag| (lag.partition, lag.high))
                 .collect();
             loop {
                 self.catch_up().await?;
-                let now = self.log.lag(stage.as_str(), &topics(stage)).await?;
+                let now = self.log.lag(stage.as_str(), &stage.topics()).await?;
                 let before = |(partition, end): &(TopicPartition, i64)| {
                     let lag = now.iter().find(|lag| lag.partition == *partition);
                     lag.map_or(0, |lag| (end - lag.committed.unwrap_or(lag.low).max(lag.low)).max(0))
@@ -143,10 +147,18 @@ impl Rebuild {
         self.catch_up().await
     }
 
-    /// How many files' ends the live index has and this one lacks. Files that end while it is looked are no loss: what
-    /// seems to be one is looked at again, once what came meanwhile was read.
-    pub(super) async fn lost(&mut self, live: &dyn Vectors) -> Result<u64> {
-        let (mut lost, mut after) = (0, None);
+    /// Notes whose place what is filled takes, where we fill it ourselves.
+    pub(super) async fn note_place(&mut self, of: Option<String>) -> Result<()> {
+        match &mut self.filler {
+            Some(filler) => filler.note_place(of).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The files that the live index has and this one lacks. Files that end while it is looked are no loss: what seems
+    /// to be one is looked at again, once what came meanwhile was read.
+    pub(super) async fn lost(&mut self, live: &dyn Vectors) -> Result<Lost> {
+        let (mut lost, mut after) = (Lost::default(), None);
         loop {
             let page = self.catalogue.files_after(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(lost) };
@@ -156,16 +168,17 @@ impl Rebuild {
                 self.catch_up().await?;
                 suspects = self.lacks(suspects, live).await?;
             }
-            lost += suspects.len() as u64;
+            suspects.into_iter().for_each(|entry| lost.add(entry));
         }
     }
 
-    /// Those of the files whose ends the live index has and this one lacks.
+    /// Those of the files of which the live index has a revision that this one lacks.
     async fn lacks(&self, files: Vec<FileEntry>, live: &dyn Vectors) -> Result<Vec<FileEntry>> {
-        let missing = self.missing(files, false).await?;
-        let floors = live.floors(&ids(&missing)).await?;
-        let ended = missing.into_iter().zip(floors).filter(|(entry, floor)| has_ended(entry, *floor));
-        Ok(ended.map(|(entry, _)| entry).collect())
+        let Some(target) = &self.target else { return Ok(Vec::new()) };
+        let ids = ids(&files);
+        let ended = target.floors(&ids).await?.into_iter().zip(live.floors(&ids).await?);
+        let files = files.into_iter().zip(ended).filter(|(_, (here, there))| here < there);
+        Ok(files.map(|(entry, _)| entry).collect())
     }
 
     /// Those of the files that are to be sent: the ones that never are, are left out.
@@ -183,16 +196,37 @@ impl Rebuild {
     }
 }
 
+/// What did not come through.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    /// How many files.
+    pub(super) count: usize,
+    /// The names of the first of them.
+    names: Vec<String>,
+}
+
+impl Lost {
+    fn add(&mut self, entry: FileEntry) {
+        self.count += 1;
+        if self.names.len() < NAMED_LOSSES {
+            self.names.push(one_line(&entry.name));
+        }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = if self.count > self.names.len() { ", …" } else { "" };
+        write!(formatter, "{} ({}{more})", count(self.count, "file"), self.names.join(", "))
+    }
+}
+
 fn ids(entries: &[FileEntry]) -> Vec<uuid::Uuid> {
     entries.iter().map(|entry| entry.file_id).collect()
 }
 
 fn has_ended(entry: &FileEntry, floor: Option<Floor>) -> bool {
     floor.is_some_and(|floor| floor >= Floor::after(entry.revision, entry.is_deleted))
-}
-
-fn topics(stage: Name) -> Vec<String> {
-    stage.reads().iter().map(|topic| (*topic).to_owned()).collect()
 }
 
 /// Does `work` while the stages run: those of a service, or of this process where there is none.

@@ -165,7 +165,12 @@ impl QdrantVectors {
     /// it; the alias goes on standing for the live one.
     pub async fn beside(&self, collection: &str, replication: u32) -> Result<Self, VectorsError> {
         collections::create(&self.calls, collection, replication).await?;
-        Ok(Self { target: Target::Collection(collection.to_owned()), ..self.clone() })
+        Ok(self.over(collection))
+    }
+
+    /// An index over this collection, which is there; nothing is made or changed.
+    pub fn over(&self, collection: &str) -> Self {
+        Self { target: Target::Collection(collection.to_owned()), ..self.clone() }
     }
 
     /// From now on the alias stands for this collection.
