@@ -59,8 +59,8 @@ async fn until_empty(workload: &Workload, log: &dyn Operate, stage: Name, patien
         }
         let left = format!("{} and {}", count(pods, "pod"), count(members.len(), "member"));
         if Instant::now() >= give_up {
-            let who: Vec<String> = members.iter().map(ToString::to_string).collect();
-            anyhow::bail!("there are still {left} after {} s: {}", patience.as_secs(), who.join(", "));
+            let who = members.iter().map(|member| format!(": {member}")).collect::<String>();
+            anyhow::bail!("after {} s there are still {left}{who}", patience.as_secs());
         }
         if told != left {
             note(format!("waiting for {left} to go"));
