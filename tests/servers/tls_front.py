@@ -1,12 +1,14 @@
-"""TLS and a login in front of an HTTP server that has neither.
+"""TLS in front of a server that has none; for one that speaks HTTP, a login as well.
 
-    python3 tls_front.py --certificate PEM --user NAME --password PASSWORD --to PORT
+    python3 tls_front.py --certificate PEM --to PORT [--user NAME --password PASSWORD]
 
-It listens on the loopback, prints `READY PORT`, and passes on what has the login to the server at `--to`; all else is
-answered with 401. The key is in the same file as the certificate.
+It listens on the loopback, prints `READY PORT`, and passes on what it is sent to the server at `--to`: byte by byte, or
+with a login those requests that have it, while all others are answered with 401. The key is in the same file as the
+certificate.
 """
 
 import argparse
+import asyncio
 import base64
 import hmac
 import http.client
@@ -46,21 +48,50 @@ class Server(http.server.ThreadingHTTPServer):
         """Clients that do not trust us, or speak no TLS, hang up; that is what they are here for."""
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    for name in ("certificate", "user", "password"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--to", type=int, required=True)
-    wanted = parser.parse_args()
+def serve_with_login(context, to, user, password):
     server = Server(("127.0.0.1", 0), Front)
-    server.to = wanted.to
-    server.login = b"Basic " + base64.b64encode(f"{wanted.user}:{wanted.password}".encode())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(wanted.certificate)
+    server.to = to
+    server.login = b"Basic " + base64.b64encode(f"{user}:{password}".encode())
     # Each connection shakes hands on its own thread: a client that says nothing holds up no other.
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     print(f"READY {server.server_port}", flush=True)
     server.serve_forever()
+
+
+async def copy(source, sink):
+    try:
+        while some := await source.read(1 << 16):
+            sink.write(some)
+            await sink.drain()
+    except OSError:
+        pass  # One end has hung up.
+    finally:
+        sink.close()
+
+
+async def serve_bytes(context, to):
+    async def pass_on(reader, writer):
+        from_behind, to_behind = await asyncio.open_connection("127.0.0.1", to)
+        await asyncio.gather(copy(reader, to_behind), copy(from_behind, writer))
+
+    server = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=context)
+    print(f"READY {server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--certificate", required=True)
+    parser.add_argument("--to", type=int, required=True)
+    parser.add_argument("--user")
+    parser.add_argument("--password")
+    wanted = parser.parse_args()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(wanted.certificate)
+    if wanted.user is None:
+        asyncio.run(serve_bytes(context, wanted.to))
+    else:
+        serve_with_login(context, wanted.to, wanted.user, wanted.password)
 
 
 main()

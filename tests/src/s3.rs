@@ -91,6 +91,7 @@ impl S3 {
             endpoint: Some(self.endpoint()),
             region: None,
             allow_http: true,
+            ca_file: None,
             login: Some(Login { id: ACCESS_KEY_ID.to_owned(), secret: Secret::new(SECRET_ACCESS_KEY) }),
             encryption: None,
             timeout: Duration::from_secs(30),

@@ -1,4 +1,4 @@
-//! TLS and a login in front of a server on this machine that has neither (`servers/tls_front.py`).
+//! TLS in front of a server on this machine that has none, and a login where it is wanted (`servers/tls_front.py`).
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -18,17 +18,30 @@ pub struct TlsFront {
 }
 
 impl TlsFront {
-    /// One that leads to this port, with the server's certificate of these, for whoever has the login.
+    /// One that leads to this port, with the server's certificate of these.
     ///
     /// # Errors
     /// Where Python is missing, or it does not get ready.
-    pub fn start(certificates: &Certificates, to: u16, user: &str, password: &str) -> Result<Self> {
+    pub fn start(certificates: &Certificates, to: u16) -> Result<Self> {
+        Self::start_with(certificates, to, &[])
+    }
+
+    /// The same before an HTTP server, for whoever has the login.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn with_login(certificates: &Certificates, to: u16, user: &str, password: &str) -> Result<Self> {
+        Self::start_with(certificates, to, &["--user", user, "--password", password])
+    }
+
+    fn start_with(certificates: &Certificates, to: u16, more: &[&str]) -> Result<Self> {
         let mut command = Command::new("python3");
         command
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/servers/tls_front.py"))
             .arg("--certificate")
             .arg(certificates.file("server.both.pem"))
-            .args(["--user", user, "--password", password, "--to", &to.to_string()])
+            .args(["--to", &to.to_string()])
+            .args(more)
             .stdout(Stdio::piped());
         let (process, output) = Process::start(command)?;
         let mut front = Self { process: Some(process), port: 0 };

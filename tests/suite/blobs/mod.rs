@@ -1,9 +1,10 @@
-//! What every store of blobs must do, in a folder and on S3; and what only one of them has to.
+//! What every store of blobs must do, in a folder, on S3 and on S3 over TLS; and what only one of them has to.
 
 mod contract;
 mod folder;
 mod product;
 mod s3;
+mod secured;
 mod told;
 
 use frameline_stores::blobs::Blobs;
@@ -18,6 +19,7 @@ macro_rules! contract {
     ($($test:ident)*) => {
         contract! { on_folder: crate::blobs::folder::Side; $($test)* }
         contract! { on_s3: crate::blobs::s3::Side; $($test)* }
+        contract! { on_s3_over_tls: crate::blobs::secured::Side; $($test)* }
     };
     ($name:ident: $side:ty; $($test:ident)*) => {
         mod $name {

@@ -9,14 +9,14 @@ use crate::chain::state::EndState;
 use crate::process::{Ended, Product, Running, samples, until};
 
 /// A configuration with its blobs in the bucket of `settings`; `more` goes on with the section.
-fn config(product: &Product, settings: &BucketSettings, more: &str) -> String {
+pub(super) fn config(product: &Product, settings: &BucketSettings, more: &str) -> String {
     let endpoint = settings.endpoint.as_deref().unwrap();
     let section = format!("[blobs]\nurl = \"{}\"\nendpoint = \"{endpoint}\"\nallow_http = true\n{more}", settings.url);
     product.file("s3.toml", section).to_str().unwrap().to_owned()
 }
 
 /// The key's secret in a file, as one is mounted.
-fn login(product: &Product, secret: &str) -> String {
+pub(super) fn login(product: &Product, secret: &str) -> String {
     let file = product.file("secret", format!("{secret}\n"));
     format!("access_key_id = \"{ACCESS_KEY_ID}\"\nsecret_access_key_file = \"{}\"\n", file.display())
 }
@@ -38,7 +38,7 @@ fn is_paused(service: &Running) -> bool {
     metrics.lines().any(|line| line.starts_with("frameline_paused{") && line.ends_with(" 1"))
 }
 
-fn blobs_finding(report: &str) -> Value {
+pub(super) fn blobs_finding(report: &str) -> Value {
     let report: Value = serde_json::from_str(report).unwrap();
     report["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "blobs").unwrap().clone()
 }

@@ -36,7 +36,7 @@ fn unavailable(result: Result<impl Sized, BlobsError>) -> String {
 }
 
 /// Everything that a stage does, each with the words of its trouble.
-async fn troubles(blobs: &Blobs) -> Vec<String> {
+pub(super) async fn troubles(blobs: &Blobs) -> Vec<String> {
     let mut large = tempfile::NamedTempFile::new().unwrap();
     large.write_all(&vec![7; 9 << 20]).unwrap();
     let file = || File::open(large.path()).unwrap();

@@ -46,6 +46,7 @@ async fn told(encryption: Option<Encryption>) -> Vec<(Method, String, HeaderMap)
         endpoint: Some(serve(Arc::clone(&seen)).await),
         region: Some("eu-north-1".to_owned()),
         allow_http: true,
+        ca_file: None,
         login: Some(Login { id: "id".to_owned(), secret: Secret::new("hunter2") }),
         encryption,
         timeout: Duration::from_secs(20),

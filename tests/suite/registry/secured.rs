@@ -25,7 +25,7 @@ impl Secured {
         static SHARED: OnceLock<Secured> = OnceLock::new();
         SHARED.get_or_init(|| {
             let certificates = Certificates::new().unwrap();
-            let front = TlsFront::start(&certificates, registry().port(), USER, PASSWORD).unwrap();
+            let front = TlsFront::with_login(&certificates, registry().port(), USER, PASSWORD).unwrap();
             Self { certificates, front }
         })
     }

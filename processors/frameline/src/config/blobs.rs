@@ -16,6 +16,7 @@ pub(crate) struct Blobs {
     pub(crate) endpoint: String,
     pub(crate) region: String,
     pub(crate) allow_http: bool,
+    pub(crate) ca_file: PathBuf,
     pub(crate) access_key_id: String,
     pub(crate) secret_access_key: Secret,
     pub(crate) secret_access_key_file: PathBuf,
@@ -58,6 +59,7 @@ impl Default for Blobs {
             endpoint: String::new(),
             region: String::new(),
             allow_http: false,
+            ca_file: PathBuf::new(),
             access_key_id: String::new(),
             secret_access_key: Secret::default(),
             secret_access_key_file: PathBuf::new(),
@@ -109,6 +111,7 @@ impl Blobs {
             ("endpoint", !self.endpoint.is_empty()),
             ("region", !self.region.is_empty()),
             ("allow_http", self.allow_http),
+            ("ca_file", self.has_authority()),
             ("access_key_id", !self.access_key_id.is_empty()),
             ("secret_access_key", !self.secret_access_key.is_empty()),
             ("secret_access_key_file", self.has_file()),
@@ -126,6 +129,10 @@ impl Blobs {
         match endpoint.split_once("://") {
             Some(("https", _)) => None,
             None if endpoint.is_empty() => None,
+            Some(("http", _)) if self.has_authority() => Some(format!(
+                "blobs.ca_file is {} and blobs.endpoint is {endpoint}: without TLS nobody vouches for it",
+                self.ca_file.display()
+            )),
             Some(("http", _)) if self.allow_http => None,
             Some(("http", _)) => Some(format!("blobs.endpoint is {endpoint} and blobs.allow_http is false")),
             _ => Some(format!("blobs.endpoint is {endpoint} and must begin with https:// or http://")),
@@ -164,6 +171,10 @@ impl Blobs {
             .then(|| format!("blobs.encryption is {kind} and blobs.url is {url}, whose provider always encrypts"))
     }
 
+    fn has_authority(&self) -> bool {
+        !self.ca_file.as_os_str().is_empty()
+    }
+
     fn has_file(&self) -> bool {
         !self.secret_access_key_file.as_os_str().is_empty()
     }
@@ -181,6 +192,7 @@ impl Blobs {
             endpoint: said(&self.endpoint),
             region: said(&self.region),
             allow_http: self.allow_http,
+            ca_file: self.has_authority().then(|| self.ca_file.clone()),
             login: self.login()?,
             encryption: match self.encryption {
                 Kind::Bucket => None,
@@ -228,7 +240,12 @@ mod tests {
             (Blobs { encryption: Kind::Aes256, ..at("") }, ["blobs.encryption is set", "blobs.url is empty"]),
             (at("https://bucket"), ["https://bucket", "s3://bucket/prefix"]),
             (at("s3://me:hunter2@bucket"), ["blobs.url", "blobs.access_key_id"]),
-            (Blobs { endpoint: http, ..at(S3) }, ["http://s3:8333", "blobs.allow_http is false"]),
+            (Blobs { endpoint: http.clone(), ..at(S3) }, ["http://s3:8333", "blobs.allow_http is false"]),
+            (Blobs { ca_file: "ca.pem".into(), ..at("") }, ["blobs.ca_file is set", "blobs.url is empty"]),
+            (
+                Blobs { ca_file: "ca.pem".into(), endpoint: http, allow_http: true, ..at(S3) },
+                ["blobs.ca_file is ca.pem", "http://s3:8333"],
+            ),
             (Blobs { endpoint: "s3:8333".to_owned(), ..at(S3) }, ["s3:8333", "https://"]),
             (with_login(S3, "me", ""), ["blobs.access_key_id is me", "no blobs.secret_access_key"]),
             (with_login(S3, "", "hunter2"), [S3, "blobs.access_key_id is empty"]),

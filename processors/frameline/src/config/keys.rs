@@ -89,6 +89,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("blobs.endpoint", "URL", "where the bucket's provider answers; empty for the provider's own address"),
     key("blobs.region", "name", "of S3; empty for what the environment says, or us-east-1"),
     key("blobs.allow_http", "true, false", "the endpoint may be asked without TLS"),
+    key("blobs.ca_file", "PEM file", "who vouches for the endpoint, beside those whom the system trusts"),
     key(
         "blobs.access_key_id",
         "name",

@@ -225,7 +225,7 @@ impl Ports {
             return Ok(blobs.clone());
         }
         let blobs = match self.config.blobs.settings(&self.config.service.tenant)? {
-            Some(settings) => Blobs::bucket(&settings)?,
+            Some(settings) => Blobs::bucket(&settings).map_err(unusable)?,
             None => Blobs::folder(&self.data.blobs())?,
         };
         Ok(self.blobs.get_or_init(|| blobs).clone())
@@ -390,11 +390,7 @@ impl Ports {
                 tracing::warn!(%error, "stages wait until it answers");
                 Ok(())
             }
-            Err(error) => {
-                let help =
-                    "`frameline config show` explains the keys of [blobs]; `frameline doctor` asks the bucket again";
-                Err(Refusal::new("the blobs cannot be used", help).because(error).into())
-            }
+            Err(error) => Err(unusable(error).into()),
         }
     }
 
@@ -411,6 +407,11 @@ impl Ports {
         }
         stores
     }
+}
+
+fn unusable(error: BlobsError) -> Refusal {
+    let help = "`frameline config show` explains the keys of [blobs]; `frameline doctor` asks the bucket again";
+    Refusal::new("the blobs cannot be used", help).because(error)
 }
 
 fn refuse_missing(changes: &[Change]) -> Result<()> {

@@ -4,6 +4,8 @@
 //! can tell tenants apart.
 
 use std::fmt;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::path::{Path as Location, PathPart};
-use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use object_store::{Certificate, ClientOptions, ObjectStore, RetryConfig};
 
 use super::trouble;
 use super::uploads::Uploads;
@@ -31,6 +33,8 @@ pub struct BucketSettings {
     pub region: Option<String>,
     /// Whether the endpoint may be asked without TLS.
     pub allow_http: bool,
+    /// Who vouches for the endpoint, in PEM, beside those whom the system trusts.
+    pub ca_file: Option<PathBuf>,
     /// Who we are; without one the environment says it, by the names that the provider's own tools read, or a token
     /// of the machine or the pod.
     pub login: Option<Login>,
@@ -137,27 +141,30 @@ pub(super) struct Bucket {
 
 /// Makes the client; nothing is sent yet. Else what is wrong with the settings.
 pub(super) fn open(settings: &BucketSettings) -> Result<(Arc<dyn ObjectStore>, Bucket), String> {
-    let (store, uploads) = client(settings).map_err(|error| trouble::of(&error).reason)?;
+    let options = options(settings)?;
+    let (store, uploads) = client(settings, options).map_err(|error| trouble::of(&error).reason)?;
     let url = &settings.url;
     let parts = url.prefix.split('/').filter(|part| !part.is_empty()).chain([settings.tenant.as_str()]);
     let bucket = Bucket { url: format!("{url}/{}", settings.tenant), prefix: Location::from_iter(parts), uploads };
     Ok((store, bucket))
 }
 
-fn client(settings: &BucketSettings) -> object_store::Result<(Arc<dyn ObjectStore>, Option<Uploads>)> {
+type Client = (Arc<dyn ObjectStore>, Option<Uploads>);
+
+fn client(settings: &BucketSettings, options: ClientOptions) -> object_store::Result<Client> {
     Ok(match settings.url.provider {
         Provider::S3 => {
-            let store = Arc::new(s3(settings)?);
-            let uploads = Uploads::new(Arc::clone(&store), &options(settings))?;
+            let store = Arc::new(s3(settings, options.clone())?);
+            let uploads = Uploads::new(Arc::clone(&store), &options)?;
             (store, Some(uploads))
         }
-        Provider::Google => (Arc::new(google(settings)?), None),
-        Provider::Azure => (Arc::new(azure(settings)?), None),
+        Provider::Google => (Arc::new(google(settings, options)?), None),
+        Provider::Azure => (Arc::new(azure(settings, options)?), None),
     })
 }
 
 /// Where a login is given, nothing is taken from the environment: a session token there would be somebody else's.
-fn s3(settings: &BucketSettings) -> object_store::Result<AmazonS3> {
+fn s3(settings: &BucketSettings, options: ClientOptions) -> object_store::Result<AmazonS3> {
     let mut builder = match &settings.login {
         Some(Login { id, secret }) => {
             AmazonS3Builder::new().with_access_key_id(id).with_secret_access_key(secret.reveal())
@@ -177,14 +184,10 @@ fn s3(settings: &BucketSettings) -> object_store::Result<AmazonS3> {
         Some(Encryption::Kms { key_id: None }) => builder.with_config(kind, "aws:kms"),
         Some(Encryption::Kms { key_id: Some(key_id) }) => builder.with_sse_kms_encryption(key_id),
     };
-    builder
-        .with_bucket_name(&settings.url.bucket)
-        .with_client_options(options(settings))
-        .with_retry(retry(settings))
-        .build()
+    builder.with_bucket_name(&settings.url.bucket).with_client_options(options).with_retry(retry(settings)).build()
 }
 
-fn google(settings: &BucketSettings) -> object_store::Result<GoogleCloudStorage> {
+fn google(settings: &BucketSettings, options: ClientOptions) -> object_store::Result<GoogleCloudStorage> {
     let mut builder = match &settings.login {
         Some(login) => GoogleCloudStorageBuilder::new().with_service_account_key(login.secret.reveal()),
         None => GoogleCloudStorageBuilder::from_env(),
@@ -192,14 +195,10 @@ fn google(settings: &BucketSettings) -> object_store::Result<GoogleCloudStorage>
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_base_url(endpoint);
     }
-    builder
-        .with_bucket_name(&settings.url.bucket)
-        .with_client_options(options(settings))
-        .with_retry(retry(settings))
-        .build()
+    builder.with_bucket_name(&settings.url.bucket).with_client_options(options).with_retry(retry(settings)).build()
 }
 
-fn azure(settings: &BucketSettings) -> object_store::Result<MicrosoftAzure> {
+fn azure(settings: &BucketSettings, options: ClientOptions) -> object_store::Result<MicrosoftAzure> {
     let mut builder = match &settings.login {
         Some(login) if login.secret.is_empty() => MicrosoftAzureBuilder::from_env().with_account(&login.id),
         Some(login) => MicrosoftAzureBuilder::new().with_account(&login.id).with_access_key(login.secret.reveal()),
@@ -208,18 +207,27 @@ fn azure(settings: &BucketSettings) -> object_store::Result<MicrosoftAzure> {
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
-    builder
-        .with_container_name(&settings.url.bucket)
-        .with_client_options(options(settings))
-        .with_retry(retry(settings))
-        .build()
+    builder.with_container_name(&settings.url.bucket).with_client_options(options).with_retry(retry(settings)).build()
 }
 
-fn options(settings: &BucketSettings) -> ClientOptions {
-    ClientOptions::new()
+/// An authority is trusted beside those of the system: with a web identity the same client asks the provider's own
+/// addresses for a token.
+fn options(settings: &BucketSettings) -> Result<ClientOptions, String> {
+    let options = ClientOptions::new()
         .with_timeout(settings.timeout)
         .with_connect_timeout(settings.connect_timeout)
-        .with_allow_http(settings.allow_http)
+        .with_allow_http(settings.allow_http);
+    Ok(authorities(settings)?.into_iter().fold(options, ClientOptions::with_root_certificate))
+}
+
+fn authorities(settings: &BucketSettings) -> Result<Vec<Certificate>, String> {
+    let Some(file) = &settings.ca_file else { return Ok(Vec::new()) };
+    let told = |what: String| format!("blobs.ca_file: {} {what}", file.display());
+    let pem = fs::read(file).map_err(|error| told(format!("cannot be read: {error}")))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(authorities) if !authorities.is_empty() => Ok(authorities),
+        Ok(_) | Err(_) => Err(told("has no certificate in PEM".to_owned())),
+    }
 }
 
 fn retry(settings: &BucketSettings) -> RetryConfig {
@@ -271,6 +279,7 @@ mod tests {
             endpoint: None,
             region: None,
             allow_http: false,
+            ca_file: None,
             login,
             encryption: None,
             timeout: Duration::from_secs(10),

@@ -13,6 +13,8 @@ const ELSEWHERE: [&str; 3] =
     ["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"];
 /// Where a machine of a provider is told who it is.
 const MACHINE: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+/// What TLS says of a server for which nobody vouches, or who goes by another name.
+const MISTRUSTED: &str = "certificate verify failed";
 /// Characters of a provider's own words, at most.
 const WORDS: usize = 300;
 
@@ -44,6 +46,12 @@ pub(super) fn of(error: &object_store::Error) -> Trouble {
              own tools read from the environment ({words})"
         ));
     }
+    if told.is_mistrusted {
+        return refusal(format!(
+            "nobody that is trusted vouches for it: see blobs.ca_file, and whether its certificate is for the name in \
+             blobs.endpoint ({words})"
+        ));
+    }
     if told.is_elsewhere() {
         return refusal(format!("it is in another region: see blobs.region ({words})"));
     }
@@ -72,19 +80,24 @@ struct Told {
     words: String,
     /// Whether the machine was asked who we are.
     is_about_machine: bool,
+    /// Whether its certificate is not accepted.
+    is_mistrusted: bool,
 }
 
 impl Told {
     fn of(error: &object_store::Error) -> Self {
         let (mut kind, mut innermost): (_, &dyn Error) = (None, error);
-        let mut is_about_machine = false;
+        let (mut is_about_machine, mut mistrust) = (false, None);
         while let Some(source) = innermost.source() {
             innermost = source;
             kind = innermost.downcast_ref::<HttpError>().map(HttpError::kind).or(kind);
             let text = innermost.to_string();
             is_about_machine |= MACHINE.iter().any(|machine| text.contains(machine));
+            mistrust = mistrust.or_else(|| text.contains(MISTRUSTED).then_some(text));
         }
-        let text = innermost.to_string();
+        let is_mistrusted = mistrust.is_some();
+        // Why it is not accepted is told by the outer one of TLS's own errors alone.
+        let text = mistrust.unwrap_or_else(|| innermost.to_string());
         let answer = text.strip_prefix(ANSWERED).unwrap_or_default();
         let status = answer.get(..3).and_then(|status| status.parse().ok());
         let code = element(answer, "Code").unwrap_or_default().to_owned();
@@ -94,7 +107,7 @@ impl Told {
             None => text,
         };
         let words = words.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(WORDS).collect();
-        Self { kind, status, code, words, is_about_machine }
+        Self { kind, status, code, words, is_about_machine, is_mistrusted }
     }
 
     fn is_elsewhere(&self) -> bool {
@@ -150,6 +163,14 @@ mod tests {
     fn a_machine_that_has_no_role_is_told_as_a_missing_login() {
         let told = of(&error("http://169.254.169.254/latest/api/token", "timed out")).reason;
         assert!(told.contains("blobs.access_key_id") && told.contains("the environment"), "{told}");
+    }
+
+    #[test]
+    fn a_server_for_which_nobody_vouches_is_told_with_the_reason() {
+        let told = of(&error("https://127.0.0.1/b/k", "certificate verify failed (self-signed certificate)"));
+        assert!(told.is_refusal, "{}", told.reason);
+        let words = ["blobs.ca_file", "blobs.endpoint", "(self-signed certificate)"];
+        assert!(words.iter().all(|word| told.reason.contains(word)), "{}", told.reason);
     }
 
     #[test]
