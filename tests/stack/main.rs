@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use frameline_tests::stack::compose::Compose;
 use frameline_tests::stack::state::Folder;
-use frameline_tests::stack::status::Report;
+use frameline_tests::stack::status::{Report, Sightings};
 use frameline_tests::stack::supervisor;
 use rustix::process::{Pid, Signal, kill_process, setsid};
 
@@ -97,6 +97,7 @@ fn start_supervisor(folder: &Folder) -> Result<Child> {
 
 fn wait_until_ready(folder: &Folder, supervisor: &mut Child) -> Result<()> {
     let deadline = Instant::now() + UP_TIMEOUT;
+    let mut sightings = Sightings::default();
     loop {
         let report = folder.state().map(|state| Report::of(&state));
         if report.as_ref().is_some_and(|report| report.ok) {
@@ -104,6 +105,16 @@ fn wait_until_ready(folder: &Folder, supervisor: &mut Child) -> Result<()> {
         }
         if let Some(status) = supervisor.try_wait()? {
             bail!("the stack did not come up ({status}): {}", fs::read_to_string(folder.log("supervisor"))?);
+        }
+        if let Some(part) = report.as_ref().and_then(|report| sightings.falling(report)) {
+            bail!(
+                "{} has ended {} times and was never ready; the rest is left as it is, and `cargo xtask stack down` \
+                 stops it; the end of {}:\n{}",
+                part.name,
+                part.ends(),
+                folder.log(&part.name).display(),
+                folder.last_lines(&part.name)
+            );
         }
         if Instant::now() > deadline {
             let so_far = report.map_or_else(|| "nothing was started".to_owned(), |report| report.to_string());

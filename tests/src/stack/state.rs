@@ -10,6 +10,9 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+/// Log lines that tell a person what happened at the end.
+const LAST_LINES: usize = 10;
+
 /// The folder; one a stack.
 #[derive(Debug, Clone)]
 pub struct Folder {
@@ -42,6 +45,13 @@ pub struct Part {
     pub restarts: u32,
     /// How it ended the last time.
     pub ended: Option<String>,
+}
+
+impl Part {
+    /// How often it has ended by itself: whoever is about to be started again has ended once more.
+    pub fn ends(&self) -> u32 {
+        self.restarts + u32::from(self.pid.is_none())
+    }
 }
 
 impl Folder {
@@ -127,6 +137,13 @@ impl Folder {
     /// Where a process's log lines go.
     pub fn log(&self, name: &str) -> PathBuf {
         self.path.join(format!("{name}.log"))
+    }
+
+    /// The end of them, for a person.
+    pub fn last_lines(&self, name: &str) -> String {
+        let lines = fs::read_to_string(self.log(name)).unwrap_or_default();
+        let lines: Vec<&str> = lines.lines().collect();
+        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
     }
 
     /// The data directory of a process.

@@ -1,6 +1,8 @@
 //! The stack at work, from `up` to `down`.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,8 +20,13 @@ struct Stack {
 }
 
 impl Stack {
+    /// Nothing runs yet.
+    fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
     fn up() -> Self {
-        let stack = Self { folder: TempDir::new().unwrap() };
+        let stack = Self::new();
         let up = stack.say(&["up"]);
         assert_eq!(up.status, Some(0), "{up:?}");
         stack
@@ -29,9 +36,14 @@ impl Stack {
         self.folder.path().join("stack")
     }
 
-    fn say(&self, arguments: &[&str]) -> Ended {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));
-        Ended::of(command.args(arguments).arg("--folder").arg(self.folder()).output().unwrap())
+        command.args(arguments).arg("--folder").arg(self.folder());
+        command
+    }
+
+    fn say(&self, arguments: &[&str]) -> Ended {
+        Ended::of(self.command(arguments).output().unwrap())
     }
 
     /// What `status` tells, well or not.
@@ -48,11 +60,9 @@ impl Stack {
 
     /// The product, as a shell has it that has read the stack's environment.
     fn frameline(&self, arguments: &[&str]) -> Ended {
-        let program = std::env::var_os("FRAMELINE_BIN").map(PathBuf::from);
-        let beside = || Path::new(env!("CARGO_BIN_EXE_stack")).with_file_name("frameline");
         let mut command = Command::new("sh");
         command.args(["-c", ". \"$0\" && exec \"$@\""]).arg(self.folder().join("environment"));
-        Ended::of(command.arg(program.unwrap_or_else(beside)).args(arguments).output().unwrap())
+        Ended::of(command.arg(program()).args(arguments).output().unwrap())
     }
 
     fn ask(&self, arguments: &[&str]) -> Value {
@@ -109,6 +119,25 @@ fn files_go_through_the_stack_a_killed_stage_comes_back_and_nothing_is_left() {
         assert!(test_kill_process(process(pid)).is_err(), "process {pid} is left");
     }
     assert_eq!(stack.say(&["status"]).status, Some(1));
+}
+
+#[test]
+fn a_stage_that_keeps_falling_ends_the_start_with_its_last_words() {
+    let stack = Stack::new();
+    let broken = stack.folder.path().join("broken");
+    let script = format!(
+        "#!/bin/sh\n[ \"$2\" = render ] && {{ echo 'no pen to draw with' >&2; exit 3; }}\nexec '{}' \"$@\"\n",
+        program().display()
+    );
+    fs::write(&broken, script).unwrap();
+    fs::set_permissions(&broken, fs::Permissions::from_mode(0o755)).unwrap();
+    let up = Ended::of(stack.command(&["up"]).env("FRAMELINE_BIN", &broken).output().unwrap());
+    assert_eq!(up.status, Some(1), "{up:?}");
+    let log = stack.folder().join("render-0.log");
+    for words in ["render-0 has ended 3 times and was never ready", "no pen to draw with", log.to_str().unwrap()] {
+        assert!(up.err.contains(words), "`{words}` is missing in: {}", up.err);
+    }
+    assert_eq!(stack.say(&["down"]).status, Some(0));
 }
 
 /// Prometheus has every process of every stage, by the configuration of compose, and an Alertmanager to tell.
@@ -168,6 +197,12 @@ fn tells_of_a_server_that_is_gone(stack: &Stack) {
     assert_eq!(status.status, Some(1));
     let line = status.out.lines().find(|line| line.starts_with("alertmanager")).unwrap();
     assert!(line.contains("does not answer"), "{line}");
+}
+
+/// The product: `$FRAMELINE_BIN`, else what lies beside the stack's program.
+fn program() -> PathBuf {
+    let named = std::env::var_os("FRAMELINE_BIN").map(|named| std::path::absolute(named).unwrap());
+    named.unwrap_or_else(|| Path::new(env!("CARGO_BIN_EXE_stack")).with_file_name("frameline"))
 }
 
 fn process(pid: u64) -> Pid {
