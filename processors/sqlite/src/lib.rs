@@ -47,13 +47,15 @@ pub mod code {
     pub const NOT_A_DATABASE: i32 = 26;
 }
 
-/// A file that several processes may have open; it is made where it is missing.
+/// A file that several processes may have open; it is made where it is missing. What statements need in between stays
+/// in memory: no folder for temporary files has to be there, be writable, or have space.
 pub fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .busy_timeout(BUSY_TIMEOUT)
+        .pragma("temp_store", "memory")
         .disable_statement_logging()
 }
 
@@ -99,4 +101,37 @@ async fn take_steps(pool: &SqlitePool, steps: &[&'static str]) -> sqlx::Result<i
     }
     transaction.commit().await?;
     Ok(reached)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqlitePoolOptions;
+
+    use super::*;
+
+    /// SQLite removes the name of such a file as soon as it has opened it.
+    fn open_temporary_files() -> usize {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let places = open.filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok());
+        places.filter(|place| place.to_string_lossy().contains("etilqs_")).count()
+    }
+
+    /// More than SQLite keeps in memory by itself: rows in between, and the pages that a statement has changed.
+    #[tokio::test]
+    async fn what_statements_need_in_between_is_in_no_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options(&folder.path().join("file")));
+        let mut connection = pool.acquire().await.unwrap();
+        let much = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 5000)
+            select i, randomblob(4000) as bytes from n";
+        for sql in [
+            format!("create temp table in_between as {much}"),
+            format!("create table kept as {much}"),
+            "begin".to_owned(),
+            "update kept set bytes = zeroblob(4000) returning i".to_owned(),
+        ] {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await.unwrap();
+            assert_eq!(open_temporary_files(), 0);
+        }
+    }
 }
