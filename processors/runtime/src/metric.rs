@@ -199,7 +199,8 @@ pub const LIMITER_LIMIT: Metric = gauge(
     "frameline_limiter_limit",
     None,
     &["dependency", "stage"],
-    "batches that may call the dependency at the same time, as it answers",
+    "calls of the dependency that may be under way at the same time, as it answers: batches of the stage; or without \
+     one, the requests of this process",
 );
 /// The stage waits.
 pub const PAUSED: Metric = gauge(

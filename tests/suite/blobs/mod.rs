@@ -1,5 +1,6 @@
 //! What every store of blobs must do, in a folder, on S3 and on S3 over TLS; and what only one of them has to.
 
+mod busy;
 mod contract;
 mod folder;
 mod product;

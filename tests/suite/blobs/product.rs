@@ -21,18 +21,18 @@ pub(super) fn login(product: &Product, secret: &str) -> String {
     format!("access_key_id = \"{ACCESS_KEY_ID}\"\nsecret_access_key_file = \"{}\"\n", file.display())
 }
 
-fn add(product: &Product, more: &[&str]) {
+pub(super) fn add(product: &Product, more: &[&str]) {
     let samples = samples();
     let added = product.run(["add", samples.to_str().unwrap()].iter().chain(more));
     assert_eq!(added.status, Some(0), "{added:?}");
 }
 
-fn jobs_done(product: &Product, config: &[&str]) -> usize {
+pub(super) fn jobs_done(product: &Product, config: &[&str]) -> usize {
     let jobs = product.json(["jobs", "--limit", "10000"].iter().chain(config));
     jobs["jobs"].as_array().unwrap().iter().filter(|job| job["state"] == "done").count()
 }
 
-fn is_paused(service: &Running) -> bool {
+pub(super) fn is_paused(service: &Running) -> bool {
     let address = service.ready["address"].as_str().unwrap();
     let (_, metrics) = frameline_tests::http::get(address, "/metrics").unwrap();
     metrics.lines().any(|line| line.starts_with("frameline_paused{") && line.ends_with(" 1"))

@@ -386,7 +386,7 @@ impl Ports {
         }
         match blobs.check().await {
             Ok(()) => Ok(()),
-            Err(error @ BlobsError::Unavailable { .. }) => {
+            Err(error @ (BlobsError::Unavailable { .. } | BlobsError::Busy { .. })) => {
                 tracing::warn!(%error, "stages wait until it answers");
                 Ok(())
             }

@@ -12,10 +12,12 @@ use std::time::Duration;
 use frameline_runtime::secret::Secret;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
+use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::path::{Path as Location, PathPart};
 use object_store::{Certificate, ClientOptions, ObjectStore, RetryConfig};
 
+use super::limited::Limited;
 use super::trouble;
 use super::uploads::Uploads;
 use super::uri::Uri;
@@ -141,30 +143,36 @@ pub(super) struct Bucket {
 
 /// Makes the client; nothing is sent yet. Else what is wrong with the settings.
 pub(super) fn open(settings: &BucketSettings) -> Result<(Arc<dyn ObjectStore>, Bucket), String> {
-    let options = options(settings)?;
-    let (store, uploads) = client(settings, options).map_err(|error| trouble::of(&error).reason)?;
+    let http = Http { connector: Limited::new(), options: options(settings)? };
+    let (store, uploads) = client(settings, http).map_err(|error| trouble::of(&error).reason)?;
     let url = &settings.url;
     let parts = url.prefix.split('/').filter(|part| !part.is_empty()).chain([settings.tenant.as_str()]);
     let bucket = Bucket { url: format!("{url}/{}", settings.tenant), prefix: Location::from_iter(parts), uploads };
     Ok((store, bucket))
 }
 
+/// How requests are sent.
+struct Http {
+    connector: Limited,
+    options: ClientOptions,
+}
+
 type Client = (Arc<dyn ObjectStore>, Option<Uploads>);
 
-fn client(settings: &BucketSettings, options: ClientOptions) -> object_store::Result<Client> {
+fn client(settings: &BucketSettings, http: Http) -> object_store::Result<Client> {
     Ok(match settings.url.provider {
         Provider::S3 => {
-            let store = Arc::new(s3(settings, options.clone())?);
-            let uploads = Uploads::new(Arc::clone(&store), &options)?;
-            (store, Some(uploads))
+            let requests = http.connector.connect(&http.options)?;
+            let store = Arc::new(s3(settings, http)?);
+            (Arc::clone(&store) as Arc<dyn ObjectStore>, Some(Uploads::new(store, requests)))
         }
-        Provider::Google => (Arc::new(google(settings, options)?), None),
-        Provider::Azure => (Arc::new(azure(settings, options)?), None),
+        Provider::Google => (Arc::new(google(settings, http)?), None),
+        Provider::Azure => (Arc::new(azure(settings, http)?), None),
     })
 }
 
 /// Where a login is given, nothing is taken from the environment: a session token there would be somebody else's.
-fn s3(settings: &BucketSettings, options: ClientOptions) -> object_store::Result<AmazonS3> {
+fn s3(settings: &BucketSettings, http: Http) -> object_store::Result<AmazonS3> {
     let mut builder = match &settings.login {
         Some(Login { id, secret }) => {
             AmazonS3Builder::new().with_access_key_id(id).with_secret_access_key(secret.reveal())
@@ -184,10 +192,15 @@ fn s3(settings: &BucketSettings, options: ClientOptions) -> object_store::Result
         Some(Encryption::Kms { key_id: None }) => builder.with_config(kind, "aws:kms"),
         Some(Encryption::Kms { key_id: Some(key_id) }) => builder.with_sse_kms_encryption(key_id),
     };
-    builder.with_bucket_name(&settings.url.bucket).with_client_options(options).with_retry(retry(settings)).build()
+    builder
+        .with_bucket_name(&settings.url.bucket)
+        .with_client_options(http.options)
+        .with_http_connector(http.connector)
+        .with_retry(retry(settings))
+        .build()
 }
 
-fn google(settings: &BucketSettings, options: ClientOptions) -> object_store::Result<GoogleCloudStorage> {
+fn google(settings: &BucketSettings, http: Http) -> object_store::Result<GoogleCloudStorage> {
     let mut builder = match &settings.login {
         Some(login) => GoogleCloudStorageBuilder::new().with_service_account_key(login.secret.reveal()),
         None => GoogleCloudStorageBuilder::from_env(),
@@ -195,10 +208,15 @@ fn google(settings: &BucketSettings, options: ClientOptions) -> object_store::Re
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_base_url(endpoint);
     }
-    builder.with_bucket_name(&settings.url.bucket).with_client_options(options).with_retry(retry(settings)).build()
+    builder
+        .with_bucket_name(&settings.url.bucket)
+        .with_client_options(http.options)
+        .with_http_connector(http.connector)
+        .with_retry(retry(settings))
+        .build()
 }
 
-fn azure(settings: &BucketSettings, options: ClientOptions) -> object_store::Result<MicrosoftAzure> {
+fn azure(settings: &BucketSettings, http: Http) -> object_store::Result<MicrosoftAzure> {
     let mut builder = match &settings.login {
         Some(login) if login.secret.is_empty() => MicrosoftAzureBuilder::from_env().with_account(&login.id),
         Some(login) => MicrosoftAzureBuilder::new().with_account(&login.id).with_access_key(login.secret.reveal()),
@@ -207,7 +225,12 @@ fn azure(settings: &BucketSettings, options: ClientOptions) -> object_store::Res
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
-    builder.with_container_name(&settings.url.bucket).with_client_options(options).with_retry(retry(settings)).build()
+    builder
+        .with_container_name(&settings.url.bucket)
+        .with_client_options(http.options)
+        .with_http_connector(http.connector)
+        .with_retry(retry(settings))
+        .build()
 }
 
 /// An authority is trusted beside those of the system: with a web identity the same client asks the provider's own

@@ -7,6 +7,7 @@
 
 mod bucket;
 mod folder;
+mod limited;
 mod source;
 mod trouble;
 mod uploads;
@@ -31,7 +32,7 @@ pub use bucket::{BucketSettings, BucketUrl, Encryption, Login, Provider};
 
 use bucket::Bucket;
 use source::Source;
-use trouble::Trouble;
+use trouble::{Kind, Trouble};
 use uri::Uri;
 
 /// Why a blob cannot be had or stored.
@@ -59,6 +60,14 @@ pub enum BlobsError {
         /// Why, and what to do.
         reason: String,
     },
+    /// The bucket has more to do than it can; try again, with less at the same time.
+    #[error("blobs in {place} have too much to do: {reason}")]
+    Busy {
+        /// The bucket.
+        place: String,
+        /// Its own words.
+        reason: String,
+    },
     /// The bucket is not there, or does not let us in: waiting alone brings nothing.
     #[error("blobs in {place} cannot be used: {reason}")]
     Refused {
@@ -83,11 +92,12 @@ pub enum BlobsError {
     },
 }
 
-/// The store is down for every record, or this blob is no good for this one.
+/// The store is down for every record, or has too much to do, or this blob is no good for this one.
 impl From<BlobsError> for Failure {
     fn from(error: BlobsError) -> Self {
         match error {
             BlobsError::Unavailable { .. } | BlobsError::Refused { .. } => Failure::unavailable("blobs", error),
+            BlobsError::Busy { .. } => Failure::busy("blobs", error),
             _ => Failure::permanent("blob", error),
         }
     }
@@ -295,10 +305,14 @@ impl Blobs {
         let place = self.place.to_string();
         match &*self.place {
             Place::Folder(_) => BlobsError::Unavailable { place, reason: folder::reason(error) },
-            Place::Bucket(_) => match trouble::of(error) {
-                Trouble { reason, is_refusal: true } => BlobsError::Refused { place, reason },
-                Trouble { reason, .. } => BlobsError::Unavailable { place, reason },
-            },
+            Place::Bucket(_) => {
+                let Trouble { reason, kind } = trouble::of(error);
+                match kind {
+                    Kind::Passing => BlobsError::Unavailable { place, reason },
+                    Kind::Busy => BlobsError::Busy { place, reason },
+                    Kind::Refusal => BlobsError::Refused { place, reason },
+                }
+            }
         }
     }
 

@@ -6,6 +6,10 @@ use object_store::client::{HttpError, HttpErrorKind};
 
 /// How a provider's client begins to tell an answer that is no good one.
 const ANSWERED: &str = "Server returned non-2xx status code: ";
+/// How one that began well and ended otherwise.
+const ANSWERED_LATE: &str = "Server returned error response: ";
+/// Answers that ask for fewer requests; so does the status 429.
+const TOO_MUCH: [&str; 5] = ["SlowDown", "SlowDownRead", "SlowDownWrite", "ServerBusy", "TooManyRequests"];
 /// Answers that say that all of the bucket is missing, rather than one object.
 const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
 /// Answers that say that the bucket is somewhere else.
@@ -27,16 +31,29 @@ pub(super) fn is_plainly_missing(error: &object_store::Error) -> bool {
 pub(super) struct Trouble {
     /// With what to do. No secret is in it: requests are signed in their headers.
     pub(super) reason: String,
-    /// Whether waiting alone brings nothing.
-    pub(super) is_refusal: bool,
+    pub(super) kind: Kind,
+}
+
+/// What is to be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// To wait until it is over.
+    Passing,
+    /// To ask less at the same time.
+    Busy,
+    /// Waiting alone brings nothing.
+    Refusal,
 }
 
 /// What an error means.
 pub(super) fn of(error: &object_store::Error) -> Trouble {
     let told = Told::of(error);
     let words = &told.words;
-    let refusal = |reason: String| Trouble { reason, is_refusal: true };
-    let passing = |reason: String| Trouble { reason, is_refusal: false };
+    let refusal = |reason: String| Trouble { reason, kind: Kind::Refusal };
+    let passing = |reason: String| Trouble { reason, kind: Kind::Passing };
+    if told.is_busy() {
+        return Trouble { reason: format!("it asks for fewer requests ({words})"), kind: Kind::Busy };
+    }
     if NO_BUCKET.contains(&told.code.as_str()) {
         return refusal(format!("there is no such bucket: make it, or see blobs.url ({words})"));
     }
@@ -78,6 +95,8 @@ struct Told {
     code: String,
     /// In short.
     words: String,
+    /// Whether the answer has no body, as every one to HEAD.
+    is_bare: bool,
     /// Whether the machine was asked who we are.
     is_about_machine: bool,
     /// Whether its certificate is not accepted.
@@ -98,8 +117,9 @@ impl Told {
         let is_mistrusted = mistrust.is_some();
         // Why it is not accepted is told by the outer one of TLS's own errors alone.
         let text = mistrust.unwrap_or_else(|| innermost.to_string());
-        let answer = text.strip_prefix(ANSWERED).unwrap_or_default();
+        let answer = text.strip_prefix(ANSWERED).or(text.strip_prefix(ANSWERED_LATE)).unwrap_or_default();
         let status = answer.get(..3).and_then(|status| status.parse().ok());
+        let is_bare = answer.ends_with(": ");
         let code = element(answer, "Code").unwrap_or_default().to_owned();
         let words = match element(answer, "Message") {
             Some(message) => format!("{code}: {message}"),
@@ -107,7 +127,16 @@ impl Told {
             None => text,
         };
         let words = words.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(WORDS).collect();
-        Self { kind, status, code, words, is_about_machine, is_mistrusted }
+        Self { kind, status, code, words, is_bare, is_about_machine, is_mistrusted }
+    }
+
+    fn is_busy(&self) -> bool {
+        match self.status {
+            Some(429) => true,
+            // Where nothing more is said it is S3; what stands before a server that is gone says more.
+            Some(503) if self.is_bare => true,
+            _ => TOO_MUCH.contains(&self.code.as_str()),
+        }
     }
 
     fn is_elsewhere(&self) -> bool {
@@ -151,11 +180,25 @@ mod tests {
             (xml("403 Forbidden", "AccessDenied"), ["what they may do", "AccessDenied"]),
             (xml("400 Bad Request", "AuthorizationHeaderMalformed"), ["blobs.region", "words"]),
             (xml("301 Moved Permanently", "PermanentRedirect"), ["blobs.region", "words"]),
-            (format!("{ANSWERED}503 Service Unavailable: "), ["503", "Service Unavailable"]),
+            (format!("{ANSWERED}503 Service Unavailable: <html>no server</html>"), ["503", "no server"]),
         ] {
-            let Trouble { reason, is_refusal } = of(&error("http://127.0.0.1/b/k", &inner));
+            let Trouble { reason, kind } = of(&error("http://127.0.0.1/b/k", &inner));
             assert!(words.iter().all(|word| reason.contains(word)) && !reason.contains("<Code>"), "{reason}");
-            assert_eq!(is_refusal, !inner.contains("503"), "{reason}");
+            assert_eq!(kind == Kind::Refusal, !inner.contains("503"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn whoever_asks_for_fewer_requests_is_busy() {
+        for inner in [
+            format!("{ANSWERED}503 Service Unavailable: <Error><Code>SlowDown</Code><Message>words</Message></Error>"),
+            format!("{ANSWERED}503 Service Unavailable: <Error><Code>ServerBusy</Code></Error>"),
+            format!("{ANSWERED}503 Service Unavailable: "),
+            format!("{ANSWERED}429 Too Many Requests: "),
+            format!("{ANSWERED_LATE}<Error><Code>SlowDown</Code><Message>words</Message></Error>"),
+        ] {
+            let Trouble { reason, kind } = of(&error("http://127.0.0.1/b/k", &inner));
+            assert_eq!(kind, Kind::Busy, "{reason}");
         }
     }
 
@@ -168,7 +211,7 @@ mod tests {
     #[test]
     fn a_server_for_which_nobody_vouches_is_told_with_the_reason() {
         let told = of(&error("https://127.0.0.1/b/k", "certificate verify failed (self-signed certificate)"));
-        assert!(told.is_refusal, "{}", told.reason);
+        assert_eq!(told.kind, Kind::Refusal, "{}", told.reason);
         let words = ["blobs.ca_file", "blobs.endpoint", "(self-signed certificate)"];
         assert!(words.iter().all(|word| told.reason.contains(word)), "{}", told.reason);
     }

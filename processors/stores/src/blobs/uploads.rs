@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use object_store::aws::AmazonS3;
-use object_store::client::{HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector};
+use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path as Location;
 use object_store::signer::{Method, SignedUrlOptions, Signer};
-use object_store::{ClientOptions, Error, MultipartId, Result};
+use object_store::{Error, MultipartId, Result};
 use roxmltree::{Document, Node};
 
 /// How long a signed request is good for.
@@ -43,9 +43,8 @@ struct Marker {
 }
 
 impl Uploads {
-    pub(super) fn new(store: Arc<AmazonS3>, options: &ClientOptions) -> Result<Self> {
-        let http = ReqwestConnector::default().connect(options)?;
-        Ok(Self { store, http })
+    pub(super) fn new(store: Arc<AmazonS3>, http: HttpClient) -> Self {
+        Self { store, http }
     }
 
     /// Ends those below `prefix` that began so long ago, and gives their number.
