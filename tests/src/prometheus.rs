@@ -2,17 +2,20 @@
 //!
 //! Each has a port and data of its own, and never outlives the process of the test.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Pid;
+use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::http;
 use crate::server::{Process, free_port};
+use crate::stack::compose;
 
 /// How long one may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -22,6 +25,22 @@ pub struct Prometheus(Program);
 
 /// An Alertmanager of its own; killed when it is dropped.
 pub struct Alertmanager(Program);
+
+/// An alert that an Alertmanager was told of and that is not over.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Notice {
+    /// Its labels, `alertname` among them.
+    pub labels: BTreeMap<String, String>,
+    /// Who is to be told.
+    pub receivers: Vec<Receiver>,
+}
+
+/// One of the configuration's.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Receiver {
+    /// Its name there.
+    pub name: String,
+}
 
 struct Program {
     folder: TempDir,
@@ -58,6 +77,15 @@ impl Prometheus {
 }
 
 impl Alertmanager {
+    /// Starts one with the configuration of `compose/`.
+    ///
+    /// # Errors
+    /// As [`Prometheus::start`].
+    pub fn of_compose() -> Result<Self> {
+        let configuration = compose::folder().join("config/alertmanager.yaml");
+        Self::start(&fs::read_to_string(&configuration).with_context(|| configuration.display().to_string())?)
+    }
+
     /// Starts one with this configuration.
     ///
     /// # Errors
@@ -77,6 +105,16 @@ impl Alertmanager {
     /// Its process.
     pub fn pid(&self) -> Option<Pid> {
         self.0.pid()
+    }
+
+    /// What it lists as active.
+    ///
+    /// # Errors
+    /// Where nobody answers.
+    pub fn active(&self) -> Result<Vec<Notice>> {
+        let (status, body) = http::get(&self.address(), "/api/v2/alerts?active=true&silenced=false&inhibited=false")?;
+        ensure!(status == 200, "{status}: {body}");
+        Ok(serde_json::from_str(&body)?)
     }
 }
 

@@ -98,13 +98,11 @@ impl Servers {
 
 /// Prometheus with the alerts of the Helm chart, and the Alertmanager that it sends them to.
 fn watch() -> Result<(Prometheus, Alertmanager)> {
-    let read = |name: &str| {
-        let path = folder().join("config").join(name);
-        fs::read_to_string(&path).with_context(|| path.display().to_string())
-    };
-    let alertmanager = Alertmanager::start(&read("alertmanager.yaml")?)?;
+    let alertmanager = Alertmanager::of_compose()?;
     let address = alertmanager.address();
-    let prometheus = Prometheus::start(&targets::from_files(&read("prometheus.yaml")?)?, |own| {
+    let configuration = folder().join("config/prometheus.yaml");
+    let configuration = fs::read_to_string(&configuration).with_context(|| configuration.display().to_string())?;
+    let prometheus = Prometheus::start(&targets::from_files(&configuration)?, |own| {
         let target = [("alertmanager".to_owned(), address)];
         targets::write(own, "alertmanagers", &target)?;
         targets::write(own, "alertmanager", &target)?;

@@ -149,7 +149,7 @@ impl Scene {
         let service = site.serve(&[]);
         let canary = Running::start(site.command(&["canary", "--json", "--every", "2s", "--listen", "127.0.0.1:0"]));
         let address = |running: &Running| running.ready["address"].as_str().unwrap().to_owned();
-        let prometheus = super::prometheus(&[address(&service), address(&canary), listen.clone()]);
+        let prometheus = super::prometheus(&[address(&service), address(&canary), listen.clone()], &[]);
         until("it is scraped", || {
             let is_ready = prometheus.query("count(frameline_ready == 1)").unwrap();
             is_ready.iter().any(|sample| sample.value == 6.0).then_some(())

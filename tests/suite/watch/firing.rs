@@ -1,10 +1,10 @@
-//! Alerts that fire when the fault is made, and clear when it is mended: the chart's own rules, sixty times as fast.
+//! Alerts that fire when the fault is made, reach Alertmanager, and clear when it is mended: the chart's own rules, sixty
+//! times as fast, and the routes of `compose/`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use frameline_tests::prometheus::Prometheus;
-use frameline_tests::promql::Alert;
+use frameline_tests::prometheus::{Alertmanager, Prometheus};
 
 use crate::operate::site::screen;
 use crate::process::{Product, Running, samples, until};
@@ -51,19 +51,45 @@ impl Site {
     }
 }
 
-/// The alerts about stages that fire, as `NAME STAGE`. How full the disk of this machine is does not matter.
-fn firing(prometheus: &Prometheus) -> BTreeSet<String> {
-    let alerts = prometheus.alerts().unwrap().into_iter().filter(|alert| alert.state == "firing");
-    let name = |alert: Alert| Some(format!("{} {}", alert.labels["alertname"], alert.labels.get("stage")?));
-    alerts.filter_map(name).collect()
+/// Who looks at the product, and who is told.
+struct Watch {
+    prometheus: Prometheus,
+    alertmanager: Alertmanager,
 }
 
-fn wait_for(prometheus: &Prometheus, alert: &str) {
-    until(&format!("{alert} fires"), || firing(prometheus).contains(alert).then_some(()));
+impl Watch {
+    fn start(addresses: &[String]) -> Self {
+        let alertmanager = Alertmanager::of_compose().unwrap();
+        Self { prometheus: super::prometheus(addresses, &[alertmanager.address()]), alertmanager }
+    }
+
+    /// The alerts about stages that fire, as `NAME STAGE`.
+    fn firing(&self) -> BTreeSet<String> {
+        let alerts = self.prometheus.alerts().unwrap().into_iter().filter(|alert| alert.state == "firing");
+        alerts.filter_map(|alert| of_stage(&alert.labels)).collect()
+    }
+
+    /// Those that have arrived and are not over.
+    fn told(&self) -> BTreeSet<String> {
+        let notices = self.alertmanager.active().unwrap();
+        assert!(notices.iter().all(|notice| notice.receivers.iter().any(|to| to.name == "nobody")), "{notices:?}");
+        notices.iter().filter_map(|notice| of_stage(&notice.labels)).collect()
+    }
+
+    fn wait_for(&self, alert: &str) {
+        until(&format!("{alert} fires"), || self.firing().contains(alert).then_some(()));
+        until(&format!("Alertmanager is told of {alert}"), || self.told().contains(alert).then_some(()));
+    }
+
+    fn wait_for_none(&self) {
+        until("no alert fires", || self.firing().is_empty().then_some(()));
+        until("Alertmanager is told that all is over", || self.told().is_empty().then_some(()));
+    }
 }
 
-fn wait_for_none(prometheus: &Prometheus) {
-    until("no alert fires", || firing(prometheus).is_empty().then_some(()));
+/// How full the disk of this machine is does not matter.
+fn of_stage(labels: &BTreeMap<String, String>) -> Option<String> {
+    Some(format!("{} {}", labels["alertname"], labels.get("stage")?))
 }
 
 #[test]
@@ -74,34 +100,34 @@ fn alerts_fire_when_the_fault_is_made_and_clear_when_it_is_mended() {
     let mut identify = site.run(&["identify"], of_identify);
     let mut render = site.run(&["render"], of_render);
     let mut others = site.run(&["validate", "embed", "index", "jobs"], of_others);
-    let prometheus = super::prometheus(&addresses);
+    let watch = Watch::start(&addresses);
     until("every stage is seen to be ready", || {
-        let ready = prometheus.query("count(frameline_ready == 1)").unwrap();
+        let ready = watch.prometheus.query("count(frameline_ready == 1)").unwrap();
         ready.iter().any(|sample| sample.value == 6.0).then_some(())
     });
     site.add(&samples().join("screens"), &["--wait"]);
-    assert_eq!(firing(&prometheus), BTreeSet::new(), "all is well");
+    assert_eq!((watch.firing(), watch.told()), Default::default(), "all is well");
 
     // Nobody runs a stage that has work.
     assert_eq!(render.stop(), Some(0));
     site.add_screen("An invoice", &[]);
-    wait_for(&prometheus, "FramelineStageDown render");
+    watch.wait_for("FramelineStageDown render");
     render = site.run(&["render"], of_render);
-    wait_for_none(&prometheus);
+    watch.wait_for_none();
 
     // A folder of broken files, fewer than halt the stage.
     site.add_broken("some", HALT_AFTER - 2);
-    wait_for(&prometheus, "FramelineDeadLetters identify");
-    wait_for_none(&prometheus);
+    watch.wait_for("FramelineDeadLetters identify");
+    watch.wait_for_none();
     // One that goes through, so that they are in a row no more.
     site.add_screen("A receipt", &["--wait"]);
 
     // More than that.
     site.add_broken("many", HALT_AFTER + 2);
-    wait_for(&prometheus, "FramelineStageHalted identify");
+    watch.wait_for("FramelineStageHalted identify");
     assert_eq!(identify.stop(), Some(0));
     identify = site.run(&["identify"], of_identify);
-    wait_for_none(&prometheus);
+    watch.wait_for_none();
     let stopped = [&mut identify, &mut render, &mut others].map(Running::stop);
     assert_eq!(stopped, [Some(0); 3]);
 }

@@ -28,13 +28,15 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A Prometheus that looks at these addresses every second, under the chart's rules at another pace.
-fn prometheus(targets: &[String]) -> Prometheus {
+/// A Prometheus that looks at these addresses every second, under the chart's rules at another pace, and tells these
+/// Alertmanagers.
+fn prometheus(targets: &[String], alertmanagers: &[String]) -> Prometheus {
     let rules = hastened(&read(chart().join("alerts/frameline.yaml")), HASTE);
-    let targets = serde_json::to_string(targets).unwrap();
+    let [targets, alertmanagers] = [targets, alertmanagers].map(|addresses| serde_json::to_string(addresses).unwrap());
     let configuration = format!(
         "global: {{scrape_interval: 1s, evaluation_interval: 500ms}}\nrule_files: [rules.yaml]\nscrape_configs:\n  \
-         - job_name: frameline\n    static_configs:\n      - targets: {targets}\n"
+         - job_name: frameline\n    static_configs:\n      - targets: {targets}\nalerting:\n  alertmanagers:\n    \
+         - static_configs:\n      - targets: {alertmanagers}\n"
     );
     let prepare = |folder: &Path| Ok(fs::write(folder.join("rules.yaml"), rules)?);
     Prometheus::start(&configuration, prepare).unwrap_or_else(|error| panic!("no Prometheus to test on: {error:#}"))
