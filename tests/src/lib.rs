@@ -5,6 +5,7 @@
 pub mod apicurio;
 pub mod content;
 pub mod control_plane;
+pub mod debian;
 pub mod disk;
 pub mod expected;
 pub mod golang;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use frameline_tests::http;
@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::program;
 use crate::process::{Ended, samples, until};
 
 /// A stack of the test's own; taken down at the end, however that comes.
@@ -197,12 +198,6 @@ fn tells_of_a_server_that_is_gone(stack: &Stack) {
     assert_eq!(status.status, Some(1));
     let line = status.out.lines().find(|line| line.starts_with("alertmanager")).unwrap();
     assert!(line.contains("does not answer"), "{line}");
-}
-
-/// The product: `$FRAMELINE_BIN`, else what lies beside the stack's program.
-fn program() -> PathBuf {
-    let named = std::env::var_os("FRAMELINE_BIN").map(|named| std::path::absolute(named).unwrap());
-    named.unwrap_or_else(|| Path::new(env!("CARGO_BIN_EXE_stack")).with_file_name("frameline"))
 }
 
 fn process(pid: u64) -> Pid {

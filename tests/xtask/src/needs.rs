@@ -18,7 +18,7 @@ struct Need {
     is_met: fn() -> bool,
 }
 
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 12] = [
     Need {
         name: "a C compiler",
         why: "OpenSSL, librdkafka and SQLite are built from source",
@@ -72,6 +72,13 @@ const NEEDS: [Need; 11] = [
         why: "the stack is watched by them, and alerts are checked; their services are left alone",
         packages: &["prometheus", "prometheus-alertmanager"],
         is_met: || runs("prometheus", "--version") && runs("prometheus-alertmanager", "--version"),
+    },
+    Need {
+        name: "debootstrap",
+        why: "what the image has in it is put together in folders with Debian",
+        packages: &["debootstrap"],
+        // Where a user's own programs are not looked for.
+        is_met: || Path::new("/usr/sbin/debootstrap").is_file(),
     },
     Need {
         name: "Node.js with npm",
