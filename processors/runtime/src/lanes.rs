@@ -1,9 +1,11 @@
 //! Lanes: records of a key one after the other, different keys at the same time.
 //!
 //! Every key has a lane while it has records in hand. A lane is ready, busy (some of its records are in a batch),
-//! or waits (its first record failed and is to be tried again). A batch takes the front of ready lanes, as many
-//! records of each as fit, and makes these lanes busy; so at any time one batch at most has records of a key.
+//! or waits (its first record failed and is to be tried again). A batch takes the front of ready lanes, those with the
+//! oldest records first and as many records of each as fit, and makes these lanes busy; so at any time one batch at most has records of a key.
 //! A record without a key has a lane to itself.
+
+mod line;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -11,6 +13,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use self::line::Line;
 use crate::batch::Ready;
 
 /// What lanes carry.
@@ -37,32 +40,41 @@ enum State {
 #[derive(Debug)]
 struct Lane<T> {
     key: Option<Bytes>,
-    queue: VecDeque<T>,
+    /// Each with its number in the order in which all records came.
+    queue: VecDeque<(u64, T)>,
+    /// The number of the first record that the last batch took.
+    taken: u64,
     /// Of all that is queued.
     bytes: usize,
     state: State,
 }
 
 impl<T: Item> Lane<T> {
-    fn push_back(&mut self, item: T) {
+    fn push_back(&mut self, number: u64, item: T) {
         self.bytes += item.size_bytes();
-        self.queue.push_back(item);
+        self.queue.push_back((number, item));
     }
 
+    /// Puts back what was taken last.
     fn push_front(&mut self, item: T) {
         self.bytes += item.size_bytes();
-        self.queue.push_front(item);
+        self.queue.push_front((self.taken, item));
     }
 
     fn pop_front(&mut self) -> Option<T> {
-        let item = self.queue.pop_front()?;
+        let (_, item) = self.queue.pop_front()?;
         self.bytes -= item.size_bytes();
         Some(item)
     }
 
-    fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
-        self.queue.retain(keep);
-        self.bytes = self.queue.iter().map(Item::size_bytes).sum();
+    /// The number of its first record.
+    fn first(&self) -> u64 {
+        self.queue.front().map_or(self.taken, |(number, _)| *number)
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        self.queue.retain(|(_, item)| keep(item));
+        self.bytes = self.queue.iter().map(|(_, item)| item.size_bytes()).sum();
     }
 }
 
@@ -72,12 +84,14 @@ pub struct Lanes<T> {
     by_key: HashMap<Bytes, LaneId>,
     lanes: Vec<Lane<T>>,
     free: Vec<LaneId>,
-    ready: VecDeque<LaneId>,
+    ready: Line,
     waiting: BinaryHeap<Reverse<(Instant, LaneId)>>,
     ready_records: usize,
     ready_bytes: usize,
     ready_since: Option<Instant>,
     queued: usize,
+    /// Records that have come.
+    came: u64,
 }
 
 impl<T> Default for Lanes<T> {
@@ -86,12 +100,13 @@ impl<T> Default for Lanes<T> {
             by_key: HashMap::new(),
             lanes: Vec::new(),
             free: Vec::new(),
-            ready: VecDeque::new(),
+            ready: Line::default(),
             waiting: BinaryHeap::new(),
             ready_records: 0,
             ready_bytes: 0,
             ready_since: None,
             queued: 0,
+            came: 0,
         }
     }
 }
@@ -102,7 +117,8 @@ impl<T: Item> Lanes<T> {
         let id = self.lane_of(key);
         let size_bytes = item.size_bytes();
         let lane = &mut self.lanes[id.0];
-        lane.push_back(item);
+        lane.push_back(self.came, item);
+        self.came += 1;
         self.queued += 1;
         match lane.state {
             State::Free => self.make_ready(id, now),
@@ -129,10 +145,11 @@ impl<T: Item> Lanes<T> {
     pub fn take(&mut self, records: usize, bytes: usize, now: Instant) -> Vec<(LaneId, T)> {
         let mut batch = Vec::with_capacity(records.min(self.ready_records));
         let mut size_bytes = 0;
-        while let Some(&id) = self.ready.front() {
+        while let Some(id) = self.ready.front() {
             let lane = &mut self.lanes[id.0];
             let taken_before = batch.len();
-            while let Some(item) = lane.queue.front() {
+            lane.taken = lane.first();
+            while let Some((_, item)) = lane.queue.front() {
                 let fits = batch.len() < records && size_bytes + item.size_bytes() <= bytes && !item.alone();
                 if !fits && !batch.is_empty() {
                     break;
@@ -220,7 +237,7 @@ impl<T: Item> Lanes<T> {
             return id;
         }
         let id = self.free.pop().unwrap_or_else(|| {
-            self.lanes.push(Lane { key: None, queue: VecDeque::new(), bytes: 0, state: State::Free });
+            self.lanes.push(Lane { key: None, queue: VecDeque::new(), taken: 0, bytes: 0, state: State::Free });
             LaneId(self.lanes.len() - 1)
         });
         if let Some(key) = key {
@@ -235,7 +252,7 @@ impl<T: Item> Lanes<T> {
         lane.state = State::Ready;
         self.ready_records += lane.queue.len();
         self.ready_bytes += lane.bytes;
-        self.ready.push_back(id);
+        self.ready.push(lane.first(), id);
         self.ready_since.get_or_insert(now);
     }
 

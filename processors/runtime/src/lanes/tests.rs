@@ -66,6 +66,21 @@ fn a_suspect_record_is_never_beside_others() {
     assert_eq!(sizes, [1, 1, 1]);
 }
 
+#[test]
+fn a_key_with_many_records_is_not_left_behind_by_others() {
+    let now = Instant::now();
+    let mut lanes = Lanes::default();
+    for (lane, number) in [(1, 1), (1, 2), (1, 3), (2, 4), (3, 5), (2, 6)] {
+        lanes.push(Some(&key(lane)), item(lane, number), now);
+    }
+    let mut numbers = Vec::new();
+    while let Some((id, item)) = lanes.take(1, 1_000, now).pop() {
+        numbers.push(item.number);
+        lanes.release(id, now);
+    }
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Push { key: u8 },
@@ -89,6 +104,40 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    /// Of what is ready the oldest goes first, whatever was taken, released and tried again before.
+    #[test]
+    fn the_oldest_record_that_is_ready_goes_first(
+        keys in prop::collection::vec(0_u8..6, 1..60),
+        picks in prop::collection::vec((any::<usize>(), any::<bool>()), 0..200),
+    ) {
+        let now = Instant::now();
+        let mut lanes = Lanes::default();
+        for (number, lane) in (0..).zip(&keys) {
+            lanes.push(Some(&key(*lane)), item(*lane, number), now);
+        }
+        let mut waiting: Vec<Numbered> = (0..).zip(&keys).map(|(number, lane)| item(*lane, number)).collect();
+        let mut busy: Vec<(LaneId, Numbered)> = Vec::new();
+        for (pick, fails) in picks {
+            let oldest = waiting.iter().find(|item| busy.iter().all(|(_, other)| other.key != item.key)).copied();
+            let taken = lanes.take(1, 1_000, now).pop();
+            prop_assert_eq!(taken.map(|(_, item)| item), oldest);
+            busy.extend(taken);
+            waiting.retain(|item| Some(*item) != oldest);
+            if busy.is_empty() || (oldest.is_some() && pick % 3 == 0) {
+                continue;
+            }
+            let (id, item) = busy.swap_remove(pick % busy.len());
+            if fails {
+                lanes.give_back(id, [item].into_iter(), now);
+                lanes.wake(now);
+                waiting.push(item);
+                waiting.sort_by_key(|item| item.number);
+            } else {
+                lanes.release(id, now);
+            }
+        }
+    }
+
     /// A lane's run out of a batch is what the test completes: whole, or from some record on given back.
     #[test]
     fn records_of_a_key_leave_in_the_order_they_came(steps in steps()) {

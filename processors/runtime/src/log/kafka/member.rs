@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rdkafka::consumer::Consumer as _;
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
 use super::context::Consumer;
@@ -23,6 +24,8 @@ const LEAVE_MARGIN: Duration = Duration::from_secs(4);
 const REBALANCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two tries.
 const REBALANCE_WAIT: Duration = Duration::from_millis(10);
+/// How long the answer to a question is waited for that only wakes a client; leaving waits as long.
+const WAKE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// What user and polling thread share.
 pub(super) struct Shared {
@@ -200,6 +203,20 @@ impl Shared {
         }
     }
 
+    /// Makes the client see at once that a partition is not paused any more. librdkafka's thread of a broker of which
+    /// every partition is paused sleeps for up to a second (`rd_kafka_broker_consumer_serve`), whatever is resumed; a
+    /// request to that broker wakes it, and its answer is of no use.
+    fn wake(&self, mut list: TopicPartitionList) {
+        let reader = Weak::clone(&self.reader);
+        tokio::task::spawn_blocking(move || {
+            let Some(reader) = reader.upgrade() else { return };
+            let asked = list.set_all_offsets(Offset::End).and_then(|()| reader.offsets_for_times(list, WAKE_TIMEOUT));
+            if let Err(error) = asked {
+                tracing::debug!(%error, "a client was not woken, and wakes by itself within a second");
+            }
+        });
+    }
+
     /// Calls for those of the partitions that are the member's. A pause of any other would outlast the loss.
     fn with_owned(&self, partitions: &[TopicPartition], call: impl FnOnce(&Consumer, &[&TopicPartition])) {
         let owned = locked(&self.owned);
@@ -233,9 +250,11 @@ impl Member for KafkaMember {
 
     fn resume(&self, partitions: &[TopicPartition]) {
         self.shared.with_owned(partitions, |consumer, partitions| {
-            if let Err(error) = consumer.resume(&list_of(partitions.iter().copied())) {
+            let list = list_of(partitions.iter().copied());
+            if let Err(error) = consumer.resume(&list) {
                 tracing::warn!(%error, "resuming failed");
             }
+            self.shared.wake(list);
         });
     }
 
