@@ -1,9 +1,10 @@
 //! A real Kubernetes control plane without containers: etcd, the API server, the controller manager and the scheduler,
-//! each a process. Its nodes and pods are kwok's: ready at once, and nothing runs in them.
+//! each a process. Its nodes and pods are kwok's: ready at once, and nothing runs in them. The API server passes calls on
+//! to servers that register with it, such as the metrics adapter of an autoscaler.
 //!
 //! etcd is Debian's; the rest is built from its Go modules once, in minutes, and kept in the user's cache folder.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::golang::{Module, Program};
 use crate::server::{Process, free_port, new_folder};
+use crate::tls::Certificates;
 
 const KUBERNETES: Module = Module {
     name: "kubernetes",
@@ -51,6 +53,8 @@ pub struct ControlPlane {
     folder: PathBuf,
     url: String,
     client: Client,
+    /// By which it passes calls on.
+    certificates: Certificates,
     processes: Vec<Process>,
 }
 
@@ -68,7 +72,7 @@ impl ControlPlane {
         let folder = new_folder("kubernetes")?;
         let url = format!("https://127.0.0.1:{}", free_port()?);
         let client = Client::builder().danger_accept_invalid_certs(true).no_proxy().build()?;
-        let mut plane = Self { folder, url, client, processes: Vec::new() };
+        let mut plane = Self { folder, url, client, certificates: Certificates::new()?, processes: Vec::new() };
         let etcd = plane.start_etcd()?;
         plane.start_api_server(&programs, &etcd)?;
         plane.write_kubeconfig(User::Admin)?;
@@ -115,6 +119,23 @@ impl ControlPlane {
         self.ask(Method::PATCH, path, Some(("application/merge-patch+json", patch)))
     }
 
+    /// Makes these definitions of resources, and waits until they are taken.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn define(&self, definitions: &[Value]) -> Result<()> {
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        for definition in definitions {
+            self.post(path, definition)?;
+            let name = definition["metadata"]["name"].as_str().context("a definition lacks a name")?;
+            self.until("a definition is taken", |plane| {
+                let taken = plane.get(&format!("{path}/{name}")).ok()?;
+                condition(&taken, "Established").then_some(())
+            })?;
+        }
+        Ok(())
+    }
+
     fn text(&self, path: &str) -> Result<String> {
         let url = format!("{}{path}", self.url);
         Ok(self.client.get(url).bearer_auth(User::Admin.token()).send()?.text()?)
@@ -132,7 +153,11 @@ impl ControlPlane {
         Ok(serde_json::from_str(&said)?)
     }
 
-    fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> Result<T> {
+    /// Looks again and again until there is something.
+    ///
+    /// # Errors
+    /// Where that takes too long, or a process of the control plane has ended.
+    pub fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             if let Some(seen) = look(self) {
@@ -174,7 +199,18 @@ impl ControlPlane {
         command.arg("--service-account-issuer=https://kubernetes").arg("--authorization-mode=RBAC");
         command.arg("--service-account-key-file").arg(&key).arg("--service-account-signing-key-file").arg(&key);
         command.args(["--service-cluster-ip-range=10.9.0.0/24", "--disable-admission-plugins=ServiceAccount"]);
+        self.pass_on(&mut command);
         self.spawn("kube-apiserver", command)
+    }
+
+    /// Who asks is told to a registered server in headers, which it believes for the certificate that comes with them.
+    fn pass_on(&self, command: &mut Command) {
+        command.arg("--requestheader-client-ca-file").arg(self.certificates.file("ca.pem"));
+        command.arg("--requestheader-username-headers=X-Remote-User");
+        command.arg("--requestheader-group-headers=X-Remote-Group");
+        command.arg("--requestheader-extra-headers-prefix=X-Remote-Extra-");
+        command.arg("--proxy-client-cert-file").arg(self.certificates.file("client.pem"));
+        command.arg("--proxy-client-key-file").arg(self.certificates.file("client.key"));
     }
 
     fn start_controllers(&mut self, programs: &Path, kwok: &Path) -> Result<()> {
@@ -198,11 +234,8 @@ impl ControlPlane {
         self.spawn("kwok", command)
     }
 
-    fn spawn(&mut self, name: &str, mut command: Command) -> Result<()> {
-        let output = File::create(self.folder.join(format!("{name}.log")))?;
-        command.stdout(output.try_clone()?).stderr(output).current_dir(&self.folder);
-        let (process, _) = Process::start(command).with_context(|| format!("{name} cannot be started"))?;
-        self.processes.push(process);
+    fn spawn(&mut self, name: &str, command: Command) -> Result<()> {
+        self.processes.push(Process::in_folder(command, &self.folder, name)?);
         Ok(())
     }
 

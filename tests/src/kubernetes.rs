@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::golang::{self, Program};
 use crate::helm::documents;
+use crate::keda;
 use crate::python;
 use crate::server::{cache_folder, lock};
 
@@ -34,7 +35,7 @@ const SHAPE: &str = "kubernetes-schemas-1";
 /// Modules, and the files in them that define the resources.
 const OPERATORS: [(&str, &[&str]); 2] = [
     (
-        "github.com/kedacore/keda/v2@v2.21.0",
+        keda::SOURCES,
         &["config/crd/bases/keda.sh_scaledobjects.yaml", "config/crd/bases/keda.sh_triggerauthentications.yaml"],
     ),
     (

@@ -49,6 +49,17 @@ impl Process {
         Ok((Self { pid, waiter }, output))
     }
 
+    /// Starts it in a folder, where what it says comes into a file of this name and `.log`.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn in_folder(mut command: Command, folder: &Path, name: &str) -> Result<Self> {
+        let output = File::create(folder.join(format!("{name}.log")))?;
+        command.stdout(output.try_clone()?).stderr(output).current_dir(folder);
+        let (process, _) = Self::start(command).with_context(|| format!("{name} cannot be started"))?;
+        Ok(process)
+    }
+
     /// Its id, to be signalled.
     pub fn pid(&self) -> Pid {
         self.pid

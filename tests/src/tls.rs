@@ -33,7 +33,8 @@ impl Certificates {
         Ok(made)
     }
 
-    /// One of the files: `ca.pem`, `other-ca.pem`, `server.both.pem` (its key in it), `client.pem`, `client.key`.
+    /// One of the files: `ca.pem`, `other-ca.pem`, `server.pem`, `server.key`, `server.both.pem` (its key in it),
+    /// `client.pem`, `client.key`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use frameline_tests::helm::values;
+use frameline_tests::release::{RELEASE, Release};
 use serde_json::Value;
 
-use super::release::{RELEASE, Release};
+use super::release::release;
 use crate::process::until;
 
 const DEPLOYMENTS: &str = "apis/apps/v1/deployments";
@@ -43,8 +45,8 @@ fn pods(release: &Release) -> BTreeMap<String, BTreeSet<String>> {
 
 #[test]
 fn it_is_installed_upgraded_rolled_back_and_uninstalled_where_pods_are_restricted() {
-    let release = Release::new("lifecycle");
-    release.apply("install", "production", &[]);
+    let (release, production) = (release("lifecycle"), values("production"));
+    release.apply("install", &production, &[]);
     let installed = pods(&release);
     for stage in ["identify", "render", "validate", "embed", "index", "jobs"] {
         assert!(installed.contains_key(stage), "{installed:?}");
@@ -53,7 +55,7 @@ fn it_is_installed_upgraded_rolled_back_and_uninstalled_where_pods_are_restricte
     assert!(release.all(DEPLOYMENTS).iter().all(is_available));
 
     // One stage's setting is changed: its pods are others, all the others' are the same.
-    release.apply("upgrade", "production", &["stages.render.settings.batch_records=7"]);
+    release.apply("upgrade", &production, &["stages.render.settings.batch_records=7"]);
     let settled = || {
         let upgraded = pods(&release);
         let fresh = upgraded["render"].is_disjoint(&installed["render"]);

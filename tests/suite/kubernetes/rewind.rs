@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use frameline_tests::control_plane::User;
+use frameline_tests::helm::values;
+use frameline_tests::pods::Pods;
+use frameline_tests::release::Release;
 use serde_json::{Value, json};
 
-use super::pods::Pods;
-use super::release::{Release, plane};
+use super::release::{plane, release};
 use crate::operate::site::{Site, path};
 use crate::process::{Ended, Running, samples, until};
 
@@ -26,9 +28,9 @@ struct Town {
 
 impl Town {
     fn new(namespace: &str) -> Self {
-        let release = Release::new(namespace);
+        let release = release(namespace);
         // The topics are those of the broker that the processes work on.
-        release.apply("install", "production", &["topics.mode=none"]);
+        release.apply("install", &values("production"), &["topics.mode=none"]);
         let town = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{DEPLOYMENT}/scale");
         plane().patch(&town, &json!({"spec": {"replicas": REPLICAS}})).unwrap();
         let site = Arc::new(Site::kafka());
@@ -38,7 +40,7 @@ impl Town {
             let arguments = ["run", "validate", "--json", "--listen", "127.0.0.1:0", "--instance", pod];
             Running::start(of_pods.command(&arguments))
         };
-        let pods = Pods::follow(namespace, "validate", start);
+        let pods = Pods::follow(release.clone(), "validate", start);
         let town = Self { release, site, _pods: pods, _others: others };
         town.until_members(2);
         let file = samples().join("screens/checkout.svg");

@@ -2,7 +2,7 @@
 //!
 //! It depends on nothing but the standard library, so that it is built in a second on a fresh machine. Each
 //! command is a file: [`test`] runs the whole test run and sums it up by [`report`], [`program`] runs a benchmark,
-//! the fault harness or the stack. Both first see to the machine's [`needs`].
+//! the fault harness, the scaling of a stage or the stack. Both first see to the machine's [`needs`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod cargo;
@@ -25,6 +25,10 @@ usage: cargo xtask COMMAND
                       run the whole chain under faults, the same ones for the same seed, and compare what it leaves
                       with an undisturbed run; --json ends with one line for scripts, --keep leaves the folder of the
                       run, --breach breaks a promise on purpose, to see that it is noticed
+  scaling [--json] [--to FOLDER]
+                      a burst of records on the chart's release, with KEDA on a Kubernetes control plane and a process
+                      for each pod: whether replicas follow the lag as the thresholds promise; writes scaling.csv and
+                      scaling.svg; KEDA is built the first time, which takes minutes
   stack up|status|scale STAGE=N|down [--folder DIR] [--json]
                       the services of compose/compose.yaml as processes of this machine, without containers; they stay
                       until `down`, and what they have stored goes with them
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         ["test", filter] if !filter.starts_with('-') => test::run(Some(filter)),
         ["bench", name, ..] if !name.starts_with('-') => program::run("bench", &words[1..]),
         ["chaos", options @ ..] => program::run("chaos", options),
+        ["scaling", options @ ..] => program::run("scaling", options),
         ["stack", command @ ..] => program::run("stack", command),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");

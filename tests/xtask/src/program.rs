@@ -1,4 +1,4 @@
-//! Runs one of the programs in `tests`: the benchmarks, the fault harness, the stack.
+//! Runs one of the programs in `tests`: the benchmarks, the fault harness, the scaling of a stage, the stack.
 
 use std::process::{Command, ExitCode, Stdio};
 

@@ -2,32 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::process::Running;
-
-use super::release::Release;
+use crate::product::Running;
+use crate::release::Release;
 
 const PODS: &str = "api/v1/pods";
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Follows the pods of a stage until it is dropped.
-pub(super) struct Pods {
+pub struct Pods {
     stop: Arc<AtomicBool>,
+    at_work: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Pods {
-    /// `start` begins a process under the name of a pod. It is told to stop when the pod goes.
-    pub(super) fn follow(
-        namespace: &str,
-        stage: &'static str,
-        start: impl Fn(&str) -> Running + Send + 'static,
-    ) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, release) = (Arc::clone(&stop), Release { namespace: namespace.to_owned() });
+    /// `start` begins a process under the name of a pod, and waits until it is ready. It is told to stop when the pod
+    /// goes, and has to end well.
+    pub fn follow(release: Release, stage: &'static str, start: impl Fn(&str) -> Running + Send + 'static) -> Self {
+        let (stop, at_work) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&at_work));
         let thread = std::thread::spawn(move || {
             let mut running = BTreeMap::<String, Running>::new();
             while !stopped.load(Ordering::Relaxed) {
@@ -38,11 +35,23 @@ impl Pods {
                 }
                 for pod in pods {
                     running.entry(pod).or_insert_with_key(|pod| start(pod));
+                    counted.store(running.len(), Ordering::Relaxed);
                 }
+                counted.store(running.len(), Ordering::Relaxed);
                 std::thread::sleep(LOOK_AGAIN);
             }
         });
-        Self { stop, thread: Some(thread) }
+        Self { stop, at_work, thread: Some(thread) }
+    }
+
+    /// How many processes are at work.
+    pub fn at_work(&self) -> usize {
+        self.at_work.load(Ordering::Relaxed)
+    }
+
+    /// Whether every process has started and ended as it should.
+    pub fn are_well(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 }
 
