@@ -78,7 +78,7 @@ pub(crate) fn draw(samples: &[Sample], plan: Plan, drain_seconds: f64) -> String
     let most_lag = samples.iter().map(|sample| sample.lag).max().unwrap_or(1) as f64;
     let most_replicas = samples.iter().map(|sample| sample.wanted.max(sample.at_work)).max().unwrap_or(1) as f64;
     let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"><style>{STYLE}</style><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>"#
+        r#"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"><style>{STYLE}</style><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>"#
     );
     let title = format!(
         "{} records at once: one replica does {} a second, drainSeconds is {}",
@@ -129,10 +129,10 @@ fn replicas(panel: &Panel, samples: &[Sample]) -> String {
     // What is what, above the panel on its right.
     let y = panel.top - 14.0;
     let _ =
-        write!(svg, r#"<rect x="{}" y="{}" width="22" height="10" fill="{AT_WORK_COLOUR}"/>"#, RIGHT - 320.0, y - 5.0);
-    svg += &text("", (RIGHT - 292.0, y + 4.0), "processes at work");
-    let _ = write!(svg, r#"<path d="M{} {y}h22" stroke="{WANTED_COLOUR}" stroke-width="2.5"/>"#, RIGHT - 158.0);
-    svg + &text("", (RIGHT - 130.0, y + 4.0), "the Deployment wants")
+        write!(svg, r#"<rect x="{}" y="{}" width="22" height="10" fill="{AT_WORK_COLOUR}"/>"#, RIGHT - 340.0, y - 5.0);
+    svg += &text("", (RIGHT - 312.0, y + 4.0), "processes at work");
+    let _ = write!(svg, r#"<path d="M{} {y}h22" stroke="{WANTED_COLOUR}" stroke-width="2.5"/>"#, RIGHT - 178.0);
+    svg + &text("", (RIGHT - 150.0, y + 4.0), "the Deployment wants")
 }
 
 fn line(class: &str, from: (f64, f64), to: (f64, f64)) -> String {
@@ -183,7 +183,7 @@ mod tests {
     fn both_series_are_drawn_between_the_frames() {
         let sample = |seconds, lag, wanted| Sample { seconds, lag, wanted, at_work: wanted };
         let samples = [sample(-5.0, 0, 1), sample(0.0, 1_000, 1), sample(5.0, 500, 4), sample(60.0, 0, 1)];
-        let svg = draw(&samples, Plan { records_per_second: 4 }, 60.0);
+        let svg = draw(&samples, Plan { records_per_second: 5 }, 60.0);
         assert!(svg.contains("2 × threshold") && !svg.contains("3 × threshold"), "{svg}");
         assert!(svg.contains("done after 60 s") && !svg.contains("NaN"), "{svg}");
     }

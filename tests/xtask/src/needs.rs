@@ -39,7 +39,7 @@ const NEEDS: [Need; 12] = [
     },
     Need {
         name: "OpenSSL's program",
-        why: "it makes the certificates of brokers with TLS",
+        why: "it makes the certificates of brokers with TLS, and of Kubernetes",
         packages: &["openssl"],
         is_met: || runs("openssl", "version"),
     },
