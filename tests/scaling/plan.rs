@@ -13,11 +13,12 @@
 //!
 //! **The values.** All times are those of the chart's defaults, at 15 %. The burst is 3.9 thresholds: four replicas, fewer
 //! than there may be, so it is the formula that decides and not the cap; and each with 3 of the 12 partitions. By rounding
-//! up they need 0.975 of `drainSeconds`. One is there at once, two come about 4 s and the last one about 14 s late, which
-//! costs (2 × 4 + 14) / 4 s, 0.06 of it. So 1.03 is what to expect, and 0.75 to 1.25 is allowed: below it more replicas
-//! would have come than the formula says, or faster ones than were measured; above it fewer, or slower or idle ones. When
-//! the last one is decided on, the lag is at 3.5 thresholds still, and the autoscaler takes no notice of less than 3.3: it
-//! leaves three replicas as they are for a tenth more.
+//! up they need 0.975 of `drainSeconds`. One is there at once, two are at work after some 5 s, the last one after some
+//! 15 s. A replica takes what it has fetched, one partition after the other, so the last one finds its partitions nearly
+//! whole, and what it needs for them counts from when it comes. So 1.1 is what to expect, and 0.75 to 1.25 is allowed:
+//! below it more replicas would have come than the formula says, or faster ones than were measured; above it fewer, or
+//! slower or later ones. When the last one is decided on, the lag is at 3.5 thresholds still, and the autoscaler takes no
+//! notice of less than 3.3: it leaves three replicas as they are for a tenth more.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -77,7 +78,7 @@ impl Plan {
   kafka: {{ bootstrap_servers: \"{bootstrap_servers}\", replication: 1 }}
   vectors: {{ url: \"{vectors_url}\" }}
   blobs: {{ url: s3://unused }}
-  jobs: {{ url: postgres://unused@unused:5432/unused, migrate: true }}
+  jobs: {{ url: postgres://unused@unused:5432/unused }}
 topics: {{ mode: none }}
 stageDefaults: {{ enabled: false }}
 stages:

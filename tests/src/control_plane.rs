@@ -199,6 +199,9 @@ impl ControlPlane {
         command.arg("--service-account-issuer=https://kubernetes").arg("--authorization-mode=RBAC");
         command.arg("--service-account-key-file").arg(&key).arg("--service-account-signing-key-file").arg(&key);
         command.args(["--service-cluster-ip-range=10.9.0.0/24", "--disable-admission-plugins=ServiceAccount"]);
+        // Debian's etcd is too old for lists in a stream. Asked for one, each watch of kwok's would end at once, and it would
+        // look for pods ever more seldom.
+        command.arg("--feature-gates=WatchList=false");
         self.pass_on(&mut command);
         self.spawn("kube-apiserver", command)
     }
