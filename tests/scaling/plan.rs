@@ -14,11 +14,15 @@
 //! **The values.** All times are those of the chart's defaults, at 15 %. The burst is 3.9 thresholds: four replicas, fewer
 //! than there may be, so it is the formula that decides and not the cap; and each with 3 of the 12 partitions. By rounding
 //! up they need 0.975 of `drainSeconds`. One is there at once, two are at work after some 5 s, the last one after some
-//! 15 s. A replica takes what it has fetched, one partition after the other, so the last one finds its partitions nearly
-//! whole, and what it needs for them counts from when it comes. So 1.1 is what to expect, and 0.75 to 1.25 is allowed:
-//! below it more replicas would have come than the formula says, or faster ones than were measured; above it fewer, or
-//! slower or later ones. When the last one is decided on, the lag is at 3.5 thresholds still, and the autoscaler takes no
-//! notice of less than 3.3: it leaves three replicas as they are for a tenth more.
+//! 15 s, which costs (2 × 5 + 15) / 4 s, 0.07 of it. A partition goes to another replica with what is left of it, so not
+//! everybody is done at the same second: a replica whose share is a tenth larger makes it a tenth more. So 1.05 to 1.15 is
+//! what to expect, and 0.75 to 1.25 is allowed: below it more replicas would have come than the formula says, or faster
+//! ones than were measured; above it fewer, or slower or later ones. When the last one is decided on, the lag is at 3.5
+//! thresholds still, and the autoscaler takes no notice of less than 3.3: it leaves three replicas as they are for a tenth
+//! more.
+//!
+//! Records are about as large as those with vectors are. Of tiny ones a single fetch is all that a partition has; a replica
+//! would do one partition after the other, and whoever joins it later would get some that are whole and leave it idle.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -36,6 +36,8 @@ const STAGE: &str = "index";
 const NAME: &str = "frameline-index";
 /// Records by which a replica's rate is measured.
 const MEASURED: u64 = 800;
+/// Of a record: 6 kB, as with the vectors of a text and a picture.
+const WORDS: usize = 1_000;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -162,7 +164,7 @@ impl World {
 
 /// Each is of a file of its own, so that they spread over the partitions.
 fn unit(number: u64) -> Embedding {
-    frame(&format!("{number}.svg"), 0, "Card", "words")
+    frame(&format!("{number}.svg"), 0, "Card", &"words ".repeat(WORDS))
 }
 
 fn settings(qdrant: &Qdrant) -> QdrantSettings {
