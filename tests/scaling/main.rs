@@ -2,7 +2,7 @@
 //!
 //! The chart is installed on a real control plane with KEDA itself, over a real Kafka; for each pod of the stage `index`
 //! runs a process. The rate of one replica is measured, the chart is told of it, a burst comes in, and what happens is
-//! held against what the thresholds promise ([`plan`]). It takes about six minutes.
+//! held against what the thresholds promise ([`plan`]). It takes five minutes.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod picture;

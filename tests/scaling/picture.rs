@@ -111,7 +111,7 @@ fn lag(panel: &Panel, samples: &[Sample], plan: Plan, drain_seconds: f64) -> Str
     }
     svg += &line("promise", (panel.x(promised), panel.top), (panel.x(promised), panel.bottom));
     let told = format!("promised after {promised} s ± 25 %, done after {drain_seconds:.0} s");
-    svg += &text("told", (panel.x(promised) + 8.0, panel.top + 22.0), &told);
+    svg += &text("told", (panel.x(promised) + 8.0, panel.top + 34.0), &told);
     let path = panel.slopes(samples, |sample| sample.lag as f64);
     svg + &format!(r#"<path d="{path}" fill="none" stroke="{LAG_COLOUR}" stroke-width="2.5"/>"#)
 }

@@ -47,10 +47,11 @@ impl Verdict {
         let replicas = samples.iter().map(|sample| sample.wanted).max().context("nothing was seen")?;
         let behind = |sample: &&Sample| sample.seconds > 0.0;
         let drained = samples.iter().filter(behind).find(|sample| sample.lag == 0).context("it was not drained")?;
-        let last = samples.last().context("nothing was seen")?;
+        let is_lowered = |sample: &&Sample| sample.wanted == LEAST_REPLICAS && sample.at_work == LEAST_REPLICAS;
+        let mut since_then = samples.iter().filter(|sample| sample.seconds >= drained.seconds);
+        let lowered = since_then.find(is_lowered).context("the replicas did not go")?;
         let (promised, ratio) = (plan.replicas(lag), drained.seconds / DRAIN.as_secs_f64());
-        let is_lowered = last.wanted == LEAST_REPLICAS && last.at_work == LEAST_REPLICAS;
-        let ok = replicas == promised && ALLOWED.contains(&ratio) && is_lowered && lost == 0 && dead_letters == 0;
+        let ok = replicas == promised && ALLOWED.contains(&ratio) && lost == 0 && dead_letters == 0;
         Ok(Self {
             name: "scaling",
             records: plan.burst(),
@@ -62,7 +63,7 @@ impl Verdict {
             drain_seconds_promised: DRAIN.as_secs(),
             drain_seconds: tenths(drained.seconds),
             ratio: (ratio * 100.0).round() / 100.0,
-            lowered_after_seconds: tenths(last.seconds),
+            lowered_after_seconds: tenths(lowered.seconds),
             lost,
             dead_letters,
             ok,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::plan::{LEAST_REPLICAS, Plan};
 use crate::world::World;
 
-/// How long it is quiet before the burst.
+/// How long it is quiet before the burst, and after all is over.
 const QUIET: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_secs(1);
 /// How long all of it may take.
@@ -30,7 +30,7 @@ pub(crate) struct Sample {
 /// Brings the burst in, and looks until it is worked off and the replicas are as few as before.
 pub(crate) fn watch(world: &World, plan: Plan) -> Result<Vec<Sample>> {
     let begun = Instant::now();
-    let (mut seen, mut whole) = (Vec::new(), None);
+    let (mut seen, mut whole, mut over_since) = (Vec::new(), None, None);
     std::thread::scope(|scope| -> Result<()> {
         let feeding = scope.spawn(|| {
             std::thread::sleep(QUIET);
@@ -46,7 +46,9 @@ pub(crate) fn watch(world: &World, plan: Plan) -> Result<Vec<Sample>> {
             }
             let is_over = lag == 0 && wanted == LEAST_REPLICAS && at_work == LEAST_REPLICAS;
             // What was seen in this turn may be from before the burst.
-            if is_over && whole.is_some_and(|whole| now > whole) {
+            if !(is_over && whole.is_some_and(|whole| now > whole)) {
+                over_since = None;
+            } else if now - *over_since.get_or_insert(now) >= QUIET {
                 return Ok(());
             }
             ensure!(world.is_well(), "a process of the stage failed");
