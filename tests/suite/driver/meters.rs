@@ -19,6 +19,8 @@ pub(super) async fn every_meter_counts_what_it_is_for(log: Arc<dyn Log>) {
     meets(&world, &running, metric::PAUSED.name, &[], 1.0).await;
     meets(&world, &running, metric::DEPENDENCY_DOWN.name, &[("dependency", "down")], 1.0).await;
     stage.down.store(false, Ordering::SeqCst);
+    // It has a commit of its own.
+    world.wait_for_no_lag().await;
 
     feed(&world, &["transient 1", "busy 2", "permanent 3", "skip 4", "large 5"]).await;
     world.wait_for_no_lag().await;
