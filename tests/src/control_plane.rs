@@ -119,6 +119,14 @@ impl ControlPlane {
         self.ask(Method::PATCH, path, Some(("application/merge-patch+json", patch)))
     }
 
+    /// Takes an object away.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn delete(&self, path: &str) -> Result<Value> {
+        self.ask(Method::DELETE, path, None)
+    }
+
     /// Makes these definitions of resources, and waits until they are taken.
     ///
     /// # Errors

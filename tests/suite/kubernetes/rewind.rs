@@ -72,16 +72,22 @@ impl Town {
         )
     }
 
-    fn pods(&self) -> Vec<Value> {
+    /// One more pod of the Deployment, which no node takes and no controller keeps: it is there until it is let go.
+    fn keep_a_pod(&self) {
         let all = self.release.all("api/v1/pods");
-        all.into_iter().filter(|pod| pod["metadata"]["labels"]["app.kubernetes.io/component"] == "validate").collect()
+        let is_of_stage = |pod: &&Value| pod["metadata"]["labels"]["app.kubernetes.io/component"] == "validate";
+        let pod = all.iter().find(is_of_stage).unwrap();
+        let (mut labels, mut spec) = (pod["metadata"]["labels"].clone(), pod["spec"].clone());
+        labels.as_object_mut().unwrap().remove("pod-template-hash");
+        spec.as_object_mut().unwrap().remove("nodeName");
+        spec["nodeSelector"] = json!({"kubernetes.io/hostname": "nowhere"});
+        let metadata = json!({"name": "stays", "labels": labels});
+        let pods = format!("/api/v1/namespaces/{}/pods", self.release.namespace);
+        plane().post(&pods, &json!({"metadata": metadata, "spec": spec})).unwrap();
     }
 
-    /// Keeps the pod from going, or lets it go.
-    fn finalizers(&self, pod: &Value, finalizers: &[&str]) {
-        let path =
-            format!("/api/v1/namespaces/{}/pods/{}", self.release.namespace, pod["metadata"]["name"].as_str().unwrap());
-        plane().patch(&path, &json!({"metadata": {"finalizers": finalizers}})).unwrap();
+    fn let_the_pod_go(&self) {
+        plane().delete(&format!("/api/v1/namespaces/{}/pods/stays", self.release.namespace)).unwrap();
     }
 }
 
@@ -136,8 +142,7 @@ fn a_stage_is_held_still_put_back_and_let_go() {
 #[test]
 fn a_failure_in_between_says_what_stands_still_and_how_to_go_on_and_back() {
     let town = Town::new("failure");
-    let pod = town.pods().remove(0);
-    town.finalizers(&pod, &["frameline.test/stays"]);
+    town.keep_a_pod();
     let failed = town.rewind(User::Admin, &["--to-earliest", "--execute", "--within", "3s"]);
     refused(&failed, &["did not come to rest", " pod", "held at 0 replicas", "--resume --execute"]);
     assert_eq!(town.stand(), held());
@@ -147,17 +152,16 @@ fn a_failure_in_between_says_what_stands_still_and_how_to_go_on_and_back() {
     let shown = answer(&town.rewind(User::Admin, &["--resume"]));
     assert_eq!((&shown["before"], &shown["executed"]), (&json!({"replicas": 0, "before": REPLICAS}), &false.into()));
     assert_eq!(town.stand(), held());
-    town.finalizers(&pod, &[]);
+    town.let_the_pod_go();
     assert_eq!(answer(&town.rewind(User::Admin, &["--resume", "--execute"]))["after"]["replicas"], REPLICAS);
     assert_eq!(town.stand(), free());
     refused(&town.rewind(User::Admin, &["--resume", "--execute"]), &["is not held"]);
     town.until_members(2);
 
     // On.
-    let pod = town.pods().into_iter().find(|pod| pod["metadata"]["deletionTimestamp"].is_null()).unwrap();
-    town.finalizers(&pod, &["frameline.test/stays"]);
+    town.keep_a_pod();
     refused(&town.rewind(User::Admin, &["--to-earliest", "--execute", "--within", "3s"]), &["did not come to rest"]);
-    town.finalizers(&pod, &[]);
+    town.let_the_pod_go();
     assert_eq!(answer(&town.rewind(User::Admin, &["--to-earliest", "--execute"]))["executed"], true);
     assert_eq!(town.stand(), free());
     town.site.settle();
