@@ -2,7 +2,8 @@
 //!
 //! Every key has a lane while it has records in hand. A lane is ready, busy (some of its records are in a batch),
 //! or waits (its first record failed and is to be tried again). A batch takes the front of ready lanes, those with the
-//! oldest records first and as many records of each as fit, and makes these lanes busy; so at any time one batch at most has records of a key.
+//! oldest records first and as many records of each as fit, and makes these lanes busy; so at any time one batch at
+//! most has records of a key.
 //! A record without a key has a lane to itself.
 
 mod line;

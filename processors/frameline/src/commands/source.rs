@@ -8,6 +8,7 @@ use anyhow::Result;
 use frameline_runtime::log::Log;
 use frameline_runtime::log::operate::Operate;
 use frameline_runtime::log::scan::Span;
+use frameline_runtime::replay::Files;
 use frameline_runtime::wire::Wire;
 use frameline_runtime::{Record, TopicPartition};
 use frameline_schemas::{SchemaIds, schema_id};
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use super::Context;
 
 /// More than these are counted and not named; what is named goes on record too, in one message.
-pub(super) const NAMED: usize = 1_000;
+pub(super) const NAMED: usize = Files::NAMED;
 /// More than these are not listed for people.
 pub(super) const LISTED: usize = 20;
 
