@@ -72,13 +72,20 @@ impl Drop for Running {
 
 /// The binary with these arguments, and nothing of the configuration around the test.
 pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
-    let mut command = Command::new(binary());
+    let mut command = bare(&binary());
+    command.args(arguments);
+    command
+}
+
+/// This program without input, and without the configuration around it.
+pub(crate) fn bare(program: &Path) -> Command {
+    let mut command = Command::new(program);
     let is_configuration =
         |name: &OsStr| [b"FRAMELINE".as_slice(), b"AWS_"].iter().any(|of| name.as_encoded_bytes().starts_with(of));
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_configuration(name)) {
         command.env_remove(name);
     }
-    command.args(arguments).stdin(Stdio::null());
+    command.stdin(Stdio::null());
     command
 }
 

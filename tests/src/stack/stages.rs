@@ -1,10 +1,9 @@
 //! The stages as processes of their own, as many of each as are wanted: what an orchestrator does with containers.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +11,7 @@ use rustix::process::{Signal, kill_process};
 
 use super::compose::Service;
 use super::state::{Folder, Part};
+use crate::product::bare;
 use crate::server::{Process, free_port};
 
 /// How long a stage that has ended by itself is left alone.
@@ -61,14 +61,9 @@ enum Run {
 impl Launch {
     /// A command of a service, with nothing of the configuration around the stack.
     fn command(&self, service: &Service, name: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        let is_configuration =
-            |name: &OsStr| [b"FRAMELINE".as_slice(), b"AWS_"].iter().any(|of| name.as_encoded_bytes().starts_with(of));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| is_configuration(name)) {
-            command.env_remove(name);
-        }
+        let mut command = bare(&self.program);
         command.args(&service.command).envs(service.environment()).envs(&self.environment);
-        command.env("FRAMELINE_DATA", self.folder.data(name)).stdin(Stdio::null());
+        command.env("FRAMELINE_DATA", self.folder.data(name));
         command
     }
 
