@@ -8,14 +8,15 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use rustix::process::Pid;
 use tempfile::TempDir;
 
+use crate::commands::output;
 use crate::server::{Process, cache_folder, free_port};
 
 /// The version that tests run against: the newest that runs on Java 17.
@@ -172,9 +173,10 @@ pub fn install() -> Result<PathBuf> {
     fs::create_dir_all(parent)?;
     let fresh = tempfile::Builder::new().prefix("apicurio-").tempdir_in(parent)?;
     let artifact = format!("-Dartifact=io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all");
-    run(Command::new("mvn").args(["-q", "-B", "dependency:copy", &artifact, "-DoutputDirectory=."]), &fresh)?;
+    let in_it = |command: &mut Command| output(command.current_dir(fresh.path()));
+    in_it(Command::new("mvn").args(["-q", "-B", "dependency:copy", &artifact, "-DoutputDirectory=."]))?;
     let archive = format!("apicurio-registry-app-{VERSION}-all.tar.gz");
-    run(Command::new("tar").args(["-xzf", &archive]), &fresh)?;
+    in_it(Command::new("tar").args(["-xzf", &archive]))?;
     fs::remove_file(fresh.path().join(archive))?;
     // Whole or not at all, also when two processes do it; the later one keeps what is there.
     match fs::rename(fresh.path(), &folder) {
@@ -183,11 +185,4 @@ pub fn install() -> Result<PathBuf> {
         Err(error) => return Err(error.into()),
     }
     Ok(folder)
-}
-
-fn run(command: &mut Command, folder: &TempDir) -> Result<()> {
-    let status = command.current_dir(folder.path()).stdin(Stdio::null()).status();
-    let status = status.with_context(|| format!("{command:?}"))?;
-    ensure!(status.success(), "{command:?} failed: {status}");
-    Ok(())
 }

@@ -1,12 +1,13 @@
-//! Debian in a folder: what an image is made of, without a container engine. Root alone can make one.
+//! Debian in a folder: what images are made of. Root alone can make one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::commands::output;
 use crate::server::{cache_folder, lock};
 
 const DEBOOTSTRAP: &str = "/usr/sbin/debootstrap";
@@ -79,35 +80,14 @@ impl Root {
         Ok(root)
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What is at an absolute path in it.
     pub fn place(&self, path: &str) -> PathBuf {
         self.folder.path().join(path.trim_start_matches('/'))
-    }
-
-    /// A program in it, with nothing else in reach.
-    pub fn command(&self, program: &str) -> Command {
-        self.command_of(None, program)
-    }
-
-    /// The same as a user: `UID:GID`.
-    pub fn command_as(&self, user: &str, program: &str) -> Command {
-        self.command_of(Some(user), program)
-    }
-
-    fn command_of(&self, user: Option<&str>, program: &str) -> Command {
-        let mut command = Command::new("chroot");
-        command.args(user.map(|user| format!("--userspec={user}"))).arg(self.folder.path()).arg(program);
-        command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        command
-    }
-
-    /// Bytes of all its files.
-    ///
-    /// # Errors
-    /// Where they cannot be counted.
-    pub fn size_bytes(&self) -> Result<u64> {
-        let said = output(Command::new("du").args(["--summarize", "--bytes"]).arg(self.folder.path()))?;
-        Ok(said.split_whitespace().next().context("du says nothing")?.parse()?)
     }
 }
 
@@ -119,17 +99,4 @@ fn mirror(release: &str) -> Result<String> {
     let of_release = places.lines().find_map(|place| place.strip_prefix(release)?.strip_prefix(' '));
     let missing = || format!("apt has no mirror for {release}; see /etc/apt/sources.list");
     of_release.map(str::to_owned).with_context(missing)
-}
-
-/// Runs a command to its end, which has to be good, and gives what it printed.
-///
-/// # Errors
-/// Where it fails, with all that it said.
-pub fn output(command: &mut Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
-    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    if !output.status.success() {
-        bail!("{command:?}: {}: {out}{err}", output.status);
-    }
-    Ok(out)
 }

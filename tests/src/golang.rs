@@ -5,9 +5,10 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use crate::commands::output;
 use crate::python;
 use crate::server::{cache_folder, lock};
 
@@ -40,7 +41,7 @@ impl Program {
         let fresh = tempfile::Builder::new().prefix(self.name).tempdir_in(cache_folder()?)?;
         let mut command = go()?;
         command.arg("install").arg(format!("{}@{}", self.package, self.version)).env("GOBIN", fresh.path());
-        run(&mut command).with_context(|| format!("{} could not be built", self.name))?;
+        output(&mut command).with_context(|| format!("{} could not be built", self.name))?;
         fs::create_dir_all(&folder)?;
         fs::rename(fresh.path().join(self.name), &program)?;
         Ok(program)
@@ -83,7 +84,7 @@ impl Module {
         let link = format!("-ldflags=-s -w -X {version_in}={version}");
         command.args(["build", "-mod=mod", &link, "-o", "programs/"]).current_dir(fresh.path());
         command.args(packages.iter().map(|package| format!("{path}/{package}")));
-        run(&mut command).with_context(|| format!("{named} could not be built"))?;
+        output(&mut command).with_context(|| format!("{named} could not be built"))?;
         fs::rename(fresh.path().join("programs"), &folder)?;
         Ok(folder)
     }
@@ -130,9 +131,9 @@ pub fn module(name: &str) -> Result<PathBuf> {
         folder: PathBuf,
     }
     let _lock = lock("go")?;
-    let output = run(go()?.args(["mod", "download", "-json", name]).current_dir(cache_folder()?))
+    let said = output(go()?.args(["mod", "download", "-json", name]).current_dir(cache_folder()?))
         .with_context(|| format!("the module {name} could not be fetched"))?;
-    Ok(serde_json::from_slice::<Downloaded>(&output)?.folder)
+    Ok(serde_json::from_str::<Downloaded>(&said)?.folder)
 }
 
 /// Go, with its modules and what it has built in the cache folder.
@@ -165,13 +166,6 @@ fn is_new_enough(said: &str) -> bool {
     };
     let version = said.split_whitespace().nth(2).and_then(|word| word.strip_prefix("go"));
     version.and_then(release) >= release(VERSION)
-}
-
-fn run(command: &mut Command) -> Result<Vec<u8>> {
-    let output = command.stdin(Stdio::null()).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}: {said}", output.status);
-    Ok(output.stdout)
 }
 
 #[cfg(test)]

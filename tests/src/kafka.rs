@@ -16,6 +16,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::Pid;
 
+use crate::commands::output;
 use crate::proxy::Proxy;
 use crate::server::{Process, cache_folder, free_port, new_folder};
 
@@ -107,9 +108,7 @@ impl Broker {
         for option in ["--default-configs-dir", "--mounted-configs-dir", "--final-configs-dir"] {
             setup.arg(option).arg(&folder);
         }
-        let output = setup.output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "its image does not take this environment: {said}");
+        output(&mut setup).context("its image does not take this environment")?;
         let broker = Self { folder, port, running: Mutex::new(None) };
         broker.resume()?;
         Ok(broker)
@@ -257,12 +256,9 @@ pub fn install() -> Result<PathBuf> {
     fs::create_dir_all(parent)?;
     let fresh = tempfile::Builder::new().prefix("kafka-").tempdir_in(parent)?;
     fs::write(fresh.path().join("pom.xml"), POM)?;
-    let status = Command::new("mvn")
-        .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"])
-        .current_dir(fresh.path())
-        .stdin(Stdio::null())
-        .status()?;
-    ensure!(status.success(), "maven could not fetch Apache Kafka {VERSION}: {status}");
+    let mut maven = Command::new("mvn");
+    maven.args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"]);
+    output(maven.current_dir(fresh.path())).with_context(|| format!("Maven gives no Apache Kafka {VERSION}"))?;
     // Whole or not at all, also when two processes do it; the later one keeps what is there.
     match fs::rename(fresh.path(), &folder) {
         Ok(()) => drop(fresh.keep()),
@@ -341,11 +337,9 @@ fn java(libraries: &Path, folder: &Path, class: &str) -> Command {
 }
 
 fn format_data(libraries: &Path, folder: &Path) -> Result<()> {
-    let output = java(libraries, folder, "kafka.tools.StorageTool")
-        .args(["format", "--standalone", "-t", CLUSTER, "-c", "server.properties"])
-        .output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "its data folder could not be formatted: {said}");
+    let mut format = java(libraries, folder, "kafka.tools.StorageTool");
+    format.args(["format", "--standalone", "-t", CLUSTER, "-c", "server.properties"]);
+    output(&mut format).context("its data folder could not be formatted")?;
     Ok(())
 }
 

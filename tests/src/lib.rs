@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod apicurio;
+pub mod buildah;
+pub mod commands;
 pub mod content;
 pub mod control_plane;
 pub mod debian;

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Pid;
 
+use crate::commands::output;
 use crate::server::{Process, free_port, new_folder};
 use crate::tls::Certificates;
 
@@ -81,7 +82,7 @@ impl Postgres {
         let mut command = as_server("initdb")?;
         command.arg("-D").arg(&data).args(["-A", "trust", "-U", OWNER, "-E", "UTF8", "--no-sync"]);
         command.args(["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]);
-        run(&mut command)?;
+        output(&mut command)?;
         let mut settings = format!(
             "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nfsync = off\nmax_connections = 300\n",
             self.port
@@ -145,7 +146,7 @@ impl Postgres {
     }
 
     fn try_sql(&self, database: &str, statements: &str) -> Result<String> {
-        Ok(run(&mut self.psql(database, statements)?)?.trim_end().to_owned())
+        Ok(output(&mut self.psql(database, statements)?)?.trim_end().to_owned())
     }
 
     /// The program that asks the server, with statements that are each a transaction of their own unless they say so.
@@ -155,7 +156,7 @@ impl Postgres {
     pub fn psql(&self, database: &str, statements: &str) -> Result<Command> {
         let mut command = Command::new(programs()?.join("psql"));
         command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
-        command.args(["--dbname", &self.url(database), "--command", statements]).stdin(Stdio::null());
+        command.args(["--dbname", &self.url(database), "--command", statements]);
         Ok(command)
     }
 
@@ -249,20 +250,14 @@ fn as_server(program: &str) -> Result<Command> {
         Command::new(program)
     };
     // Not to look back at a folder that it may not enter.
-    command.current_dir("/").stdin(Stdio::null());
+    command.current_dir("/");
     Ok(command)
 }
 
 /// Makes it the server's, where that is another user.
 fn give_away(path: &Path) -> Result<()> {
     if rustix::process::getuid().is_root() {
-        run(Command::new("chown").arg(format!("{OWNER}:{OWNER}")).arg(path))?;
+        output(Command::new("chown").arg(format!("{OWNER}:{OWNER}")).arg(path))?;
     }
     Ok(())
-}
-
-fn run(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
+use crate::commands::output;
 use crate::server::{cache_folder, lock};
 
 /// The folder `bin` of the environment `name`, which has these packages; made where it is not there yet. A name
@@ -22,17 +23,12 @@ pub fn environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
     if complete.is_file() {
         return Ok(programs);
     }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
+    output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
         .context("Python cannot make an environment; on Debian: apt-get install python3-venv")?;
-    run(Command::new(programs.join("python")).args(["-m", "pip", "install", "--quiet", "--no-input"]).args(packages))
-        .with_context(|| format!("pip could not fetch {}", packages.join(" ")))?;
+    output(
+        Command::new(programs.join("python")).args(["-m", "pip", "install", "--quiet", "--no-input"]).args(packages),
+    )
+    .with_context(|| format!("pip could not fetch {}", packages.join(" ")))?;
     File::create(complete)?;
     Ok(programs)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = command.stdin(Stdio::null()).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}: {said}", output.status);
-    Ok(())
 }

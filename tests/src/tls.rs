@@ -2,11 +2,13 @@
 //! knows.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use tempfile::TempDir;
+
+use crate::commands::output;
 
 const AUTHORITY: &str = "basicConstraints=critical,CA:TRUE";
 const NO_AUTHORITY: &str = "basicConstraints=critical,CA:FALSE";
@@ -51,9 +53,7 @@ impl Certificates {
         if let Some(authority) = authority {
             command.args(["-CA", &format!("{authority}.pem"), "-CAkey", &format!("{authority}.key")]);
         }
-        let folder: &Path = self.folder.path();
-        let output = command.current_dir(folder).stdin(Stdio::null()).output().context("openssl")?;
-        ensure!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+        output(command.current_dir(self.folder.path()))?;
         Ok(())
     }
 }

@@ -1,12 +1,12 @@
-//! What the image has in it: the steps of its Dockerfile in folders with Debian, as far as they go without a container
-//! engine.
+//! The image, built by its Dockerfile and run. Its bases are put together of Debian's packages, and the binary that the
+//! tests are about takes the place of what `cargo build` would make.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
 
-use frameline_tests::debian::{Root, obstacle, output, release};
+use frameline_tests::buildah::{self, Container, Engine};
+use frameline_tests::debian::{self, Root};
 use frameline_tests::stack::compose::folder;
 
 /// What `gcr.io/distroless/cc-debian12` is made of: `base/config.bzl` and `cc/config.bzl` in its repository.
@@ -35,126 +35,90 @@ const BUILD: [&str; 9] = [
     "netbase",
     "tzdata",
 ];
-/// What the image may have, with its base.
+/// Stands where Cargo is in that image: wants the workspace around it, and to be asked for the product alone.
+const CARGO: &str = r#"#!/bin/sh -e
+[ "$*" = "build --release --locked --package frameline" ]
+for member in $(sed -n 's/^members = \[\(.*\)\]$/\1/p' Cargo.toml | tr -d '",'); do
+    for folder in $member/; do [ -f "$folder/Cargo.toml" ]; done
+done
+install -D /frameline "$CARGO_TARGET_DIR/release/frameline"
+"#;
+/// The image under test.
+const IMAGE: &str = "localhost/frameline:test";
+/// What it may have, with its base.
 const MOST_BYTES: u64 = 250_000_000;
-
-/// The instructions of a Dockerfile, each with its arguments.
-struct Dockerfile(Vec<(String, String)>);
-
-impl Dockerfile {
-    fn read() -> Self {
-        let text = fs::read_to_string(folder().join("Dockerfile")).unwrap();
-        let lines = text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
-        let whole = lines.replace("\\\n", " ");
-        let instructions = whole.lines().filter_map(|line| line.split_once(' '));
-        Self(instructions.map(|(name, arguments)| (name.to_owned(), arguments.trim().to_owned())).collect())
-    }
-
-    /// The arguments of all instructions of this name.
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(of, _)| of == name).map(|(_, arguments)| arguments.as_str())
-    }
-
-    /// Those of the only one.
-    #[track_caller]
-    fn only<'a>(&'a self, name: &'a str) -> &'a str {
-        let all: Vec<&str> = self.all(name).collect();
-        assert_eq!(all.len(), 1, "{name}: {all:?}");
-        all[0]
-    }
-
-    /// A command in JSON, as the program is called by the engine.
-    fn words(&self, name: &str) -> Vec<String> {
-        let arguments = self.only(name);
-        serde_json::from_str(&arguments[arguments.find('[').unwrap()..]).unwrap()
-    }
-}
 
 #[test]
 fn the_image_has_the_binary_with_its_models_on_debian_without_a_shell() {
-    let dockerfile = Dockerfile::read();
-    let [build, base] = dockerfile.all("FROM").collect::<Vec<_>>()[..] else { panic!("it has two stages") };
-    let wanted = build.strip_suffix(" AS build").unwrap().rsplit('-').next().unwrap();
+    let dockerfile = fs::read_to_string(folder().join("Dockerfile")).unwrap();
+    let bases: Vec<&str> = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")).collect();
+    let [build, base] = bases[..] else { panic!("it has two stages: {bases:?}") };
+    let build = build.strip_suffix(" AS build").unwrap();
+    let release = build.rsplit('-').next().unwrap();
     let unlike = || {
-        let here = release().unwrap();
-        (here != wanted).then(|| format!("this machine has the libraries of {here}, not of {wanted}"))
+        let here = debian::release().unwrap();
+        (here != release).then(|| format!("this machine has the libraries of {here}, not of {release}"))
     };
-    if let Some(why) = obstacle().or_else(unlike) {
+    if let Some(why) = debian::obstacle().or_else(buildah::obstacle).or_else(unlike) {
         println!("skipped: the_image_has_the_binary_with_its_models_on_debian_without_a_shell: {why}");
         return;
     }
-    let built = Root::install(wanted, &BUILD).unwrap();
-    let version = fs::read_to_string(built.place("/etc/debian_version")).unwrap();
-    let major = version.split('.').next().unwrap().trim();
-    assert!(base.starts_with(&format!("gcr.io/distroless/cc-debian{major}:")), "{base} on Debian {version}");
+    let engine = Engine::new().unwrap();
+    take_bases(&engine, release, build, base);
+    engine.build(&folder().join("Dockerfile"), &folder().join(".."), IMAGE).unwrap();
 
-    run_all_but_cargo(&built, dockerfile.only("RUN"));
-    let image = built.only(&BASE).unwrap();
-    for arguments in dockerfile.all("COPY").filter(|arguments| arguments.starts_with("--from=build ")) {
-        copy(arguments, &built, &image);
-    }
-    assert!(!image.place("/bin/sh").exists(), "it has a shell");
-    has_the_binary(&built, &image);
-    runs_as_its_user(&dockerfile, &image);
-    let bytes = image.size_bytes().unwrap();
+    let container = engine.container(IMAGE).unwrap();
+    assert!(!container.place("/bin/sh").exists(), "it has a shell");
+    has_the_binary(&container);
+    runs_as_its_user(&engine, &container);
+    let bytes = container.size_bytes().unwrap();
     assert!(bytes < MOST_BYTES, "the image has {bytes} bytes");
 }
 
-/// The binary is there already: what `cargo build` makes is the product that the tests are about.
-fn run_all_but_cargo(built: &Root, run: &str) {
-    let commands = run.split("&&").map(str::trim);
-    let (cargo, others): (Vec<_>, Vec<_>) = commands.partition(|command| command.contains("cargo build"));
-    let [cargo] = cargo[..] else { panic!("{run}") };
-    let (_, target) = cargo.split_once("CARGO_TARGET_DIR=").unwrap();
-    let program = built.place(&format!("{}/release/frameline", target.split(' ').next().unwrap()));
-    fs::create_dir_all(program.parent().unwrap()).unwrap();
-    fs::copy(super::program(), program).unwrap();
-    for command in others {
-        output(built.command("sh").args(["-c", command])).unwrap();
-    }
-}
+/// The two images that the Dockerfile begins from.
+fn take_bases(engine: &Engine, release: &str, build: &str, base: &str) {
+    let debian = Root::install(release, &BUILD).unwrap();
+    let version = fs::read_to_string(debian.place("/etc/debian_version")).unwrap();
+    let major = version.split('.').next().unwrap().trim();
+    assert!(base.starts_with(&format!("gcr.io/distroless/cc-debian{major}:")), "{base} on Debian {version}");
+    engine.take(debian.only(&BASE).unwrap().folder(), base).unwrap();
 
-/// `--from=build [--chown=UID:GID] SOURCE TARGET`.
-fn copy(arguments: &str, built: &Root, image: &Root) {
-    let (flags, paths): (Vec<&str>, Vec<&str>) = arguments.split(' ').partition(|word| word.starts_with("--"));
-    let [source, target] = paths[..] else { panic!("{arguments}") };
-    let (source, target) = (built.place(source), image.place(target));
-    fs::create_dir_all(target.parent().unwrap()).unwrap();
-    output(Command::new("cp").arg("--archive").args([&source, &target])).unwrap();
-    let owner = flags.iter().find_map(|flag| flag.strip_prefix("--chown=")).unwrap_or("0:0");
-    output(Command::new("chown").args(["--recursive", owner]).arg(&target)).unwrap();
+    fs::copy(super::program(), debian.place("/frameline")).unwrap();
+    let cargo = debian.place("/usr/local/bin/cargo");
+    fs::write(&cargo, CARGO).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    engine.take(debian.folder(), &format!("docker.io/library/{build}")).unwrap();
 }
 
 /// Without what only a debugger wants, and with its models.
-fn has_the_binary(built: &Root, image: &Root) {
-    let sections = output(built.command("readelf").args(["--sections", "--wide", "/out-frameline"])).unwrap();
-    assert!(sections.contains(".text") && ![".symtab", ".debug_info"].iter().any(|name| sections.contains(name)));
-    let program = fs::read(image.place("/usr/local/bin/frameline")).unwrap();
+fn has_the_binary(container: &Container<'_>) {
+    let program = fs::read(container.place("/usr/local/bin/frameline")).unwrap();
+    let has = |piece: &[u8]| program.windows(piece.len()).any(|window| window == piece);
+    assert!(has(b".text\0") && !has(b".symtab\0") && !has(b".debug_info\0"), "it is not stripped");
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../processors/models/files");
     for model in ["all-MiniLM-L6-v2.int8.onnx", "efficientnet-lite0.onnx"] {
         let bytes = fs::read(models.join(model)).unwrap();
-        let piece = &bytes[bytes.len() / 2..][..64];
-        assert!(program.windows(piece.len()).any(|window| window == piece), "{model} is not in the binary");
+        assert!(has(&bytes[bytes.len() / 2..][..64]), "{model} is not in the binary");
     }
 }
 
 /// As the engine starts it: its user, its variables, its programs by their names.
-fn runs_as_its_user(dockerfile: &Dockerfile, image: &Root) {
-    let user = dockerfile.only("USER");
-    let variables = dockerfile.all("ENV").map(|variable| variable.split_once('=').unwrap());
-    let variables: Vec<(&str, &str)> = variables.collect();
-    let run = |words: &[String], more: &[&str]| {
-        let mut command = image.command_as(user, &words[0]);
-        output(command.args(&words[1..]).args(more).envs(variables.iter().copied())).unwrap()
-    };
-    let entry = dockerfile.words("ENTRYPOINT");
-    assert!(run(&entry, &["--version"]).starts_with("frameline "));
-    assert!(run(&dockerfile.words("HEALTHCHECK"), &["--help"]).contains("Usage: frameline health"));
+fn runs_as_its_user(engine: &Engine, container: &Container<'_>) {
+    let config = engine.config(IMAGE).unwrap();
+    let entry: Vec<&str> = config.entrypoint.iter().map(String::as_str).collect();
+    let run = |more: &[&str]| container.run(&[&entry, more].concat()).unwrap();
+    assert!(run(&["--version"]).starts_with("frameline "));
+    let check: Vec<&str> = config.healthcheck.test.iter().map(String::as_str).collect();
+    assert_eq!(check[0], "CMD");
+    assert!(container.run(&[&check[1..], &["--help"]].concat()).unwrap().contains("Usage: frameline health"));
 
-    let data = image.place(variables.iter().find(|(name, _)| *name == "FRAMELINE_DATA").unwrap().1);
+    let data = config.env.iter().find_map(|variable| variable.strip_prefix("FRAMELINE_DATA=")).unwrap();
+    let data = container.place(data);
     let metadata = fs::metadata(&data).unwrap();
-    assert_eq!(format!("{}:{}", metadata.uid(), metadata.gid()), user);
+    assert_eq!(format!("{}:{}", metadata.uid(), metadata.gid()), config.user);
+    assert_ne!(metadata.uid(), 0, "it runs as root");
     assert_eq!(metadata.mode() & 0o777, 0o700);
-    run(&entry, &["migrate", "--execute"]);
-    assert!(data.join("jobs.db").is_file(), "its data is not where it is said to be");
+    run(&["migrate", "--execute"]);
+    let jobs = fs::metadata(data.join("jobs.db")).expect("its data is where it is said to be");
+    assert_eq!(jobs.uid(), metadata.uid());
 }

@@ -74,11 +74,11 @@ const NEEDS: [Need; 12] = [
         is_met: || runs("prometheus", "--version") && runs("prometheus-alertmanager", "--version"),
     },
     Need {
-        name: "debootstrap",
-        why: "what the image has in it is put together in folders with Debian",
-        packages: &["debootstrap"],
-        // Where a user's own programs are not looked for.
-        is_met: || Path::new("/usr/sbin/debootstrap").is_file(),
+        name: "Buildah and debootstrap",
+        why: "the image is built, on bases that are put together of Debian's packages",
+        packages: &["buildah", "debootstrap"],
+        // Debootstrap is where a user's own programs are not looked for.
+        is_met: || runs("buildah", "--version") && Path::new("/usr/sbin/debootstrap").is_file(),
     },
     Need {
         name: "Node.js with npm",
