@@ -151,6 +151,7 @@ async fn killing_the_server_in_the_middle_loses_nothing_acknowledged_and_shows_n
     let settings = BucketSettings { retries: 0, ..server.settings() };
     let blobs = Blobs::bucket(&settings).unwrap();
     let mut acknowledged: Vec<(usize, String)> = Vec::new();
+    let mut unfinished = 0;
     for round in 0..3 {
         let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
         let writers = (0..4).map(|writer| {
@@ -179,6 +180,7 @@ async fn killing_the_server_in_the_middle_loses_nothing_acknowledged_and_shows_n
             acknowledged.push(more);
         }
         server.resume().unwrap();
+        unfinished += blobs.sweep(Duration::ZERO).await.unwrap();
         for (number, uri) in &acknowledged {
             let bytes = blobs.get(uri).await.unwrap_or_else(|error| panic!("in round {round}: {error}"));
             assert!(bytes == content(*number), "{uri} has {} bytes in round {round}", bytes.len());
@@ -190,11 +192,12 @@ async fn killing_the_server_in_the_middle_loses_nothing_acknowledged_and_shows_n
             assert!(blobs.get(&uri).await.unwrap() == content(number), "{uri}");
         }
     }
+    assert_ne!(unfinished, 0, "no file was killed between its parts");
 }
 
-/// Every twentieth is a file of two parts.
+/// Every fifth is a file of two parts.
 fn content(number: usize) -> Vec<u8> {
-    let bytes = if number % 20 == 19 { 9 << 20 } else { 20_000 };
+    let bytes = if number % 5 == 4 { 9 << 20 } else { 20_000 };
     let mut content = vec![(number % 251) as u8; bytes];
     content[..8].copy_from_slice(&(number as u64).to_le_bytes());
     content

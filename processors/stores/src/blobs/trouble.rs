@@ -12,6 +12,8 @@ const ANSWERED_LATE: &str = "Server returned error response: ";
 const TOO_MUCH: [&str; 5] = ["SlowDown", "SlowDownRead", "SlowDownWrite", "ServerBusy", "TooManyRequests"];
 /// Answers that say that all of the bucket is missing, rather than one object.
 const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
+/// Answers that say that one object is missing.
+const NO_OBJECT: [&str; 2] = ["NoSuchKey", "BlobNotFound"];
 /// Answers that say that the bucket is somewhere else.
 const ELSEWHERE: [&str; 3] =
     ["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"];
@@ -22,9 +24,11 @@ const MISTRUSTED: &str = "certificate verify failed";
 /// Characters of a provider's own words, at most.
 const WORDS: usize = 300;
 
-/// Whether an object is missing, and not the bucket.
+/// Whether an object is missing, and neither the bucket nor all that was thought to be there: whatever stands before a
+/// server that is gone answers 404, too.
 pub(super) fn is_plainly_missing(error: &object_store::Error) -> bool {
-    matches!(error, object_store::Error::NotFound { .. }) && !NO_BUCKET.contains(&Told::of(error).code.as_str())
+    let says_so = |told: Told| told.is_bare || NO_OBJECT.contains(&told.code.as_str());
+    matches!(error, object_store::Error::NotFound { .. }) && says_so(Told::of(error))
 }
 
 /// What happened to a bucket.
@@ -74,9 +78,10 @@ pub(super) fn of(error: &object_store::Error) -> Trouble {
     }
     match (told.status, told.kind) {
         (Some(401 | 403), _) => refusal(format!(
-            "it does not let us in: see blobs.access_key_id and blobs.secret_access_key_file, and what they may do \
-             there ({words})"
+            "it does not let us in: see blobs.access_key_id and blobs.secret_access_key_file, or the role that stands in \
+             for them, and what they may do there, s3:ListBucket included ({words})"
         )),
+        (Some(404), _) => passing(format!("what answers there is no bucket: see blobs.endpoint ({words})")),
         (_, Some(HttpErrorKind::Timeout)) => passing(format!(
             "it gives no answer in time: see blobs.endpoint, blobs.connect_timeout and blobs.timeout ({words})"
         )),
@@ -181,10 +186,11 @@ mod tests {
             (xml("400 Bad Request", "AuthorizationHeaderMalformed"), ["blobs.region", "words"]),
             (xml("301 Moved Permanently", "PermanentRedirect"), ["blobs.region", "words"]),
             (format!("{ANSWERED}503 Service Unavailable: <html>no server</html>"), ["503", "no server"]),
+            (format!("{ANSWERED}404 Not Found: default backend - 404"), ["blobs.endpoint", "default backend"]),
         ] {
             let Trouble { reason, kind } = of(&error("http://127.0.0.1/b/k", &inner));
             assert!(words.iter().all(|word| reason.contains(word)) && !reason.contains("<Code>"), "{reason}");
-            assert_eq!(kind == Kind::Refusal, !inner.contains("503"), "{reason}");
+            assert_eq!(kind == Kind::Refusal, inner.contains("<Code>"), "{reason}");
         }
     }
 
@@ -218,11 +224,12 @@ mod tests {
 
     #[test]
     fn an_object_is_missing_only_where_its_bucket_is_there() {
-        let missing = |code: &str| object_store::Error::NotFound {
-            path: "k".to_owned(),
-            source: Box::new(Inner(format!("{ANSWERED}404 Not Found: <Error><Code>{code}</Code></Error>"))),
+        let missing = |body: &str| {
+            let source = Box::new(Inner(format!("{ANSWERED}404 Not Found: {body}")));
+            is_plainly_missing(&object_store::Error::NotFound { path: "k".to_owned(), source })
         };
-        assert!(is_plainly_missing(&missing("NoSuchKey")) && is_plainly_missing(&missing("BlobNotFound")));
-        assert!(!is_plainly_missing(&missing("NoSuchBucket")) && !is_plainly_missing(&missing("ContainerNotFound")));
+        let with_code = |code: &str| missing(&format!("<Error><Code>{code}</Code></Error>"));
+        assert!(with_code("NoSuchKey") && with_code("BlobNotFound") && missing(""));
+        assert!(!with_code("NoSuchBucket") && !with_code("ContainerNotFound") && !missing("default backend - 404"));
     }
 }
