@@ -38,8 +38,8 @@ const BUILD: [&str; 9] = [
 /// Stands where Cargo is in that image: wants the workspace around it, and to be asked for the product alone.
 const CARGO: &str = r#"#!/bin/sh -e
 [ "$*" = "build --release --locked --package frameline" ]
-for member in $(sed -n 's/^members = \[\(.*\)\]$/\1/p' Cargo.toml | tr -d '",'); do
-    for folder in $member/; do [ -f "$folder/Cargo.toml" ]; done
+sed -n 's/^members = \[\(.*\)\]$/\1/p' Cargo.toml | tr -d '" ' | tr , '\n' | while read -r member; do
+    ls $member/Cargo.toml
 done
 install -D /frameline "$CARGO_TARGET_DIR/release/frameline"
 "#;
