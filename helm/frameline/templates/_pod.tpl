@@ -5,7 +5,8 @@ that has its file; `.serves`, whether it answers to probes; `.serviceAccount`.
 {{- define "frameline.pod" -}}
 {{- $values := .root.Values -}}
 serviceAccountName: {{ .serviceAccount }}
-automountServiceAccountToken: false
+# Who puts stages back: the pod of jobs, and that of the canary for jobs itself.
+automountServiceAccountToken: {{ and $values.rewind.enabled (has .name (list "jobs" "canary")) }}
 enableServiceLinks: false
 {{- with $values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}

@@ -118,6 +118,7 @@ fn runs_as_its_user(engine: &Engine, container: &Container<'_>) {
     assert_eq!(format!("{}:{}", metadata.uid(), metadata.gid()), config.user);
     assert_ne!(metadata.uid(), 0, "it runs as root");
     assert_eq!(metadata.mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(data.parent().unwrap()).unwrap().uid(), 0);
     run(&["migrate", "--execute"]);
     let jobs = fs::metadata(data.join("jobs.db")).expect("its data is where it is said to be");
     assert_eq!(jobs.uid(), metadata.uid());
