@@ -70,7 +70,7 @@ fn canaries_that_nobody_works_on_are_late_and_do_not_pile_up() {
     assert!(series(&canary, "frameline_canary_failures_total{reason=\"late\"}").is_some_and(|count| count >= 2.0));
 
     let mut service = product.up();
-    while canary.next_event()["event"] != "found" {}
+    until("a canary is found", || (canary.next_event()["event"] == "found").then_some(()));
     assert_eq!((canary.stop(), service.stop()), (Some(0), Some(0)));
     product.run(["canary", "--once", "--timeout", "1s"]).refuses(&["was not found", "frameline lag"]);
 }
