@@ -22,8 +22,10 @@ pub(crate) struct Verdict {
     lag: u64,
     /// That this lag wants.
     replicas_promised: usize,
-    /// The most that there were.
+    /// The most that the Deployment wanted.
     replicas: usize,
+    /// The most whose processes were at work at once.
+    replicas_at_work: usize,
     /// How soon what waits shall be done.
     drain_seconds_promised: u64,
     /// How soon it was.
@@ -45,13 +47,15 @@ impl Verdict {
     pub(crate) fn of(plan: Plan, rate: f64, samples: &[Sample], lost: u64, dead_letters: u64) -> Result<Self> {
         let lag = samples.iter().map(|sample| sample.lag).max().context("nothing was seen")?;
         let replicas = samples.iter().map(|sample| sample.wanted).max().context("nothing was seen")?;
+        let replicas_at_work = samples.iter().map(|sample| sample.at_work).max().context("nothing was seen")?;
         let behind = |sample: &&Sample| sample.seconds > 0.0;
         let drained = samples.iter().filter(behind).find(|sample| sample.lag == 0).context("it was not drained")?;
         let is_lowered = |sample: &&Sample| sample.wanted == LEAST_REPLICAS && sample.at_work == LEAST_REPLICAS;
         let mut since_then = samples.iter().filter(|sample| sample.seconds >= drained.seconds);
         let lowered = since_then.find(is_lowered).context("the replicas did not go")?;
         let (promised, ratio) = (plan.replicas(lag), drained.seconds / DRAIN.as_secs_f64());
-        let ok = replicas == promised && ALLOWED.contains(&ratio) && lost == 0 && dead_letters == 0;
+        let as_many = [replicas, replicas_at_work] == [promised; 2];
+        let ok = as_many && ALLOWED.contains(&ratio) && lost == 0 && dead_letters == 0;
         Ok(Self {
             name: "scaling",
             records: plan.burst(),
@@ -60,6 +64,7 @@ impl Verdict {
             lag,
             replicas_promised: promised,
             replicas,
+            replicas_at_work,
             drain_seconds_promised: DRAIN.as_secs(),
             drain_seconds: tenths(drained.seconds),
             ratio: (ratio * 100.0).round() / 100.0,
@@ -81,7 +86,8 @@ impl fmt::Display for Verdict {
         let Self { records, lag, lag_threshold, replicas, replicas_promised, drain_seconds, ratio, lost, .. } = self;
         writeln!(formatter, "one replica does {} records a second", self.records_per_second)?;
         writeln!(formatter, "{records} records at once: lag {lag}, at {lag_threshold} a replica")?;
-        writeln!(formatter, "replicas: {replicas}, {replicas_promised} promised")?;
+        let at_work = self.replicas_at_work;
+        writeln!(formatter, "replicas: {replicas} wanted, {at_work} at work, {replicas_promised} promised")?;
         let promised = self.drain_seconds_promised;
         writeln!(formatter, "worked off in {drain_seconds} s, {promised} s promised: {ratio} of it")?;
         writeln!(formatter, "as few replicas as before after {} s", self.lowered_after_seconds)?;
@@ -98,25 +104,27 @@ fn tenths(number: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// A run of a burst of 3.9 thresholds, worked off by so many replicas after so many seconds.
-    fn ok(replicas: usize, seconds: f64, lost: u64) -> bool {
+    /// A run of a burst of 3.9 thresholds, worked off after so many seconds; so many replicas were wanted, so many had
+    /// a process at work.
+    fn ok((wanted, at_work): (usize, usize), seconds: f64, lost: u64) -> bool {
         let plan = Plan { records_per_second: 40 };
-        let sample = |seconds, lag, wanted| Sample { seconds, lag, wanted, at_work: wanted };
+        let sample = |seconds, lag, wanted, at_work| Sample { seconds, lag, wanted, at_work };
         let samples = [
-            sample(-1.0, 0, LEAST_REPLICAS),
-            sample(1.0, plan.burst(), LEAST_REPLICAS),
-            sample(9.0, 11_000, replicas),
-            sample(seconds, 0, replicas),
-            sample(250.0, 0, LEAST_REPLICAS),
+            sample(-1.0, 0, LEAST_REPLICAS, LEAST_REPLICAS),
+            sample(1.0, plan.burst(), LEAST_REPLICAS, LEAST_REPLICAS),
+            sample(9.0, 11_000, wanted, at_work),
+            sample(seconds, 0, wanted, at_work),
+            sample(250.0, 0, LEAST_REPLICAS, LEAST_REPLICAS),
         ];
         Verdict::of(plan, 40.2, &samples, lost, 0).unwrap().ok
     }
 
     #[test]
     fn what_is_not_as_promised_is_told() {
-        assert!(ok(4, 95.0, 0));
-        assert!(!ok(4, 95.0, 1), "a record is lost");
-        assert!(!ok(3, 95.0, 0) && !ok(5, 95.0, 0), "not as many replicas as the lag wants");
-        assert!(!ok(4, 60.0, 0) && !ok(4, 120.0, 0), "not in the time");
+        assert!(ok((4, 4), 95.0, 0));
+        assert!(!ok((4, 4), 95.0, 1), "a record is lost");
+        assert!(!ok((3, 3), 95.0, 0) && !ok((5, 5), 95.0, 0), "not as many replicas as the lag wants");
+        assert!(!ok((4, 3), 95.0, 0), "one of them never worked");
+        assert!(!ok((4, 4), 60.0, 0) && !ok((4, 4), 120.0, 0), "not in the time");
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Sample {
     pub(crate) lag: u64,
     /// Replicas that the Deployment wants.
     pub(crate) wanted: usize,
-    /// Processes that are ready.
+    /// Processes that are ready, and not on their way out.
     pub(crate) at_work: usize,
 }
 

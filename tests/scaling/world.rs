@@ -16,6 +16,7 @@ use frameline_runtime::log::kafka::{KafkaLog, KafkaSettings};
 use frameline_schemas::Embedding;
 use frameline_stores::vectors::qdrant::{Models, QdrantSettings, QdrantVectors};
 use frameline_stores::vectors::{Stored, Vectors, stored};
+use frameline_tests::commands::output;
 use frameline_tests::control_plane::{ControlPlane, condition};
 use frameline_tests::kafka::Broker;
 use frameline_tests::keda::Keda;
@@ -92,11 +93,13 @@ impl World {
 
     /// Gives the chart other values, and waits until the autoscaler goes by them.
     pub(crate) fn upgrade(&self, plan: Plan) -> Result<()> {
-        let target = || self.autoscaler().map(|autoscaler| autoscaler["spec"]["metrics"].clone());
-        let before = target();
         let values = write_values(self.folder.path(), plan, &self.broker, &self.qdrant)?;
         self.release.apply("upgrade", &values, &[]);
-        self.until("the autoscaler has the new threshold", || Ok(target() != before))
+        let threshold = plan.threshold().to_string();
+        self.until("the autoscaler has the new threshold", || {
+            let autoscaler = self.autoscaler();
+            Ok(autoscaler.is_some_and(|is| is["spec"]["metrics"][0]["external"]["target"]["averageValue"] == threshold))
+        })
     }
 
     /// Brings in a burst of records, behind those by which was measured; says when it was in the log whole.
@@ -186,9 +189,7 @@ fn models() -> Models {
 fn make_topics(folder: &Path, broker: &Broker) -> Result<()> {
     let config = folder.join("topics.toml");
     fs::write(&config, broker.product_settings())?;
-    let output = of_product(folder, &config, &["topics", "apply", "--execute"]).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "the topics cannot be made: {said}");
+    output(&mut of_product(folder, &config, &["topics", "apply", "--execute"])).context("the topics cannot be made")?;
     Ok(())
 }
 

@@ -29,22 +29,24 @@ impl Pods {
             let mut running = BTreeMap::<String, Running>::new();
             while !stopped.load(Ordering::Relaxed) {
                 let pods = names(&release, stage);
-                let gone: Vec<String> = running.keys().filter(|name| !pods.contains(name)).cloned().collect();
-                for mut process in gone.iter().filter_map(|name| running.remove(name)) {
+                let gone: Vec<Running> =
+                    running.extract_if(.., |name, _| !pods.contains(name)).map(|(_, it)| it).collect();
+                // Who is on its way out is not at work.
+                counted.store(running.len(), Ordering::Relaxed);
+                for mut process in gone {
                     assert_eq!(process.stop(), Some(0));
                 }
                 for pod in pods {
                     running.entry(pod).or_insert_with_key(|pod| start(pod));
                     counted.store(running.len(), Ordering::Relaxed);
                 }
-                counted.store(running.len(), Ordering::Relaxed);
                 std::thread::sleep(LOOK_AGAIN);
             }
         });
         Self { stop, at_work, thread: Some(thread) }
     }
 
-    /// How many processes are at work.
+    /// How many processes are at work: ready, and not on their way out.
     pub fn at_work(&self) -> usize {
         self.at_work.load(Ordering::Relaxed)
     }
