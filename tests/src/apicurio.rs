@@ -12,12 +12,11 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rustix::process::Pid;
-use tempfile::TempDir;
 
 use crate::commands::output;
-use crate::server::{Process, cache_folder, free_port};
+use crate::server::{Folder, Process, cache_folder, free_port, lock};
 
 /// The version that tests run against: the newest that runs on Java 17.
 pub const VERSION: &str = "3.0.9";
@@ -29,7 +28,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A registry of its own; killed when it is dropped.
 pub struct Apicurio {
-    folder: TempDir,
+    folder: Folder,
     port: u16,
     process: Mutex<Option<Process>>,
 }
@@ -64,9 +63,9 @@ impl Apicurio {
 
     fn try_start(environment: &BTreeMap<String, String>) -> Result<Self> {
         let application = install()?;
-        let folder = tempfile::Builder::new().prefix("frameline-apicurio-").tempdir()?;
+        let folder = Folder::new("apicurio")?;
         let (port, management_port) = (free_port()?, free_port()?);
-        let output = File::create(folder.path().join("output.log"))?;
+        let output = File::create(folder.join("output.log"))?;
         let mut command = Command::new("java");
         command
             .args(["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
@@ -78,7 +77,7 @@ impl Apicurio {
             .arg("-jar")
             .arg(application.join(format!("apicurio-registry-app-{VERSION}-runner.jar")))
             .envs(environment)
-            .current_dir(folder.path())
+            .current_dir(&*folder)
             .stdout(output.try_clone()?)
             .stderr(output);
         let (process, _) = Process::start(command)?;
@@ -141,7 +140,7 @@ impl Apicurio {
             let has_ended =
                 self.process.lock().expect("no test panicked inside").as_ref().is_none_or(Process::has_ended);
             if has_ended || Instant::now() > deadline {
-                let output = fs::read_to_string(self.folder.path().join("output.log")).unwrap_or_default();
+                let output = fs::read_to_string(self.folder.join("output.log")).unwrap_or_default();
                 let end: Vec<&str> = output.lines().rev().take(20).collect();
                 bail!("it does not answer; the end of its output, last line first:\n{}", end.join("\n"));
             }
@@ -163,26 +162,19 @@ impl Drop for Apicurio {
 /// # Errors
 /// Where Maven is missing, or cannot fetch it.
 pub fn install() -> Result<PathBuf> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().expect("no test panicked inside");
-    let folder = cache_folder()?.join(format!("apicurio-{VERSION}"));
+    let named = format!("apicurio-{VERSION}");
+    let folder = cache_folder()?.join(&named);
+    let _lock = lock(&named)?;
     if folder.is_dir() {
         return Ok(folder);
     }
-    let parent = folder.parent().context("the cache folder has a parent")?;
-    fs::create_dir_all(parent)?;
-    let fresh = tempfile::Builder::new().prefix("apicurio-").tempdir_in(parent)?;
+    let fresh = tempfile::Builder::new().prefix("apicurio-").tempdir_in(cache_folder()?)?;
     let artifact = format!("-Dartifact=io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all");
     let in_it = |command: &mut Command| output(command.current_dir(fresh.path()));
     in_it(Command::new("mvn").args(["-q", "-B", "dependency:copy", &artifact, "-DoutputDirectory=."]))?;
     let archive = format!("apicurio-registry-app-{VERSION}-all.tar.gz");
     in_it(Command::new("tar").args(["-xzf", &archive]))?;
     fs::remove_file(fresh.path().join(archive))?;
-    // Whole or not at all, also when two processes do it; the later one keeps what is there.
-    match fs::rename(fresh.path(), &folder) {
-        Ok(()) => drop(fresh.keep()),
-        Err(_) if folder.is_dir() => {}
-        Err(error) => return Err(error.into()),
-    }
+    fs::rename(fresh.keep(), &folder)?;
     Ok(folder)
 }

@@ -15,7 +15,7 @@ use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
 use crate::golang::{Module, Program};
-use crate::server::{Process, free_port, new_folder};
+use crate::server::{Folder, Process, free_port};
 use crate::tls::Certificates;
 
 const KUBERNETES: Module = Module {
@@ -50,7 +50,7 @@ impl User {
 
 /// The control plane; its processes are killed when it is dropped.
 pub struct ControlPlane {
-    folder: PathBuf,
+    folder: Folder,
     url: String,
     client: Client,
     /// By which it passes calls on.
@@ -69,7 +69,7 @@ impl ControlPlane {
 
     fn try_start() -> Result<Self> {
         let (programs, kwok) = (KUBERNETES.install()?, KWOK.install()?);
-        let folder = new_folder("kubernetes")?;
+        let folder = Folder::new("kubernetes")?;
         let url = format!("https://127.0.0.1:{}", free_port()?);
         let client = Client::builder().danger_accept_invalid_certs(true).no_proxy().build()?;
         let mut plane = Self { folder, url, client, certificates: Certificates::new()?, processes: Vec::new() };
@@ -266,7 +266,6 @@ impl Drop for ControlPlane {
     fn drop(&mut self) {
         // The last one first: nobody complains about who is gone.
         self.processes.drain(..).rev().for_each(Process::kill);
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

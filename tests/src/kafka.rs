@@ -18,7 +18,7 @@ use rustix::process::Pid;
 
 use crate::commands::output;
 use crate::proxy::Proxy;
-use crate::server::{Process, cache_folder, free_port, new_folder};
+use crate::server::{Folder, Process, cache_folder, free_port, lock};
 
 /// The version that tests run against.
 pub const VERSION: &str = "4.3.1";
@@ -47,7 +47,7 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 /// A broker of its own; killed when it is dropped.
 pub struct Broker {
-    folder: PathBuf,
+    folder: Folder,
     port: u16,
     running: Mutex<Option<Process>>,
 }
@@ -93,7 +93,7 @@ impl Broker {
 
     fn try_of_image(environment: &BTreeMap<String, String>) -> Result<Self> {
         let libraries = install()?;
-        let folder = new_folder("kafka")?;
+        let folder = Folder::new("kafka")?;
         let (port, controller_port) = (free_port()?, free_port()?);
         let listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}");
         let here = [
@@ -106,7 +106,7 @@ impl Broker {
         let mut setup = java(&libraries, &folder, "kafka.docker.KafkaDockerWrapper");
         setup.arg("setup").envs(environment).envs(here);
         for option in ["--default-configs-dir", "--mounted-configs-dir", "--final-configs-dir"] {
-            setup.arg(option).arg(&folder);
+            setup.arg(option).arg(&*folder);
         }
         output(&mut setup).context("its image does not take this environment")?;
         let broker = Self { folder, port, running: Mutex::new(None) };
@@ -126,7 +126,7 @@ impl Broker {
 
     fn try_start(proxy: Option<&Proxy>, more: &str) -> Result<Self> {
         let libraries = install()?;
-        let folder = new_folder("kafka")?;
+        let folder = Folder::new("kafka")?;
         let (port, controller_port) = (free_port()?, free_port()?);
         let advertised_port = proxy.map_or(port, Proxy::port);
         if let Some(proxy) = proxy {
@@ -224,7 +224,6 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.kill();
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -243,28 +242,21 @@ impl rdkafka::consumer::ConsumerContext for Silent {}
 /// # Errors
 /// Where Java or Maven is missing, with what to install.
 pub fn install() -> Result<PathBuf> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().expect("no test panicked inside");
     require("java", "default-jre-headless", "-version")?;
-    let folder = cache_folder()?.join(format!("kafka-{VERSION}"));
+    let named = format!("kafka-{VERSION}");
+    let folder = cache_folder()?.join(&named);
+    let _lock = lock(&named)?;
     let libraries = folder.join("lib");
     if libraries.is_dir() {
         return Ok(libraries);
     }
     require("mvn", "maven", "--version")?;
-    let parent = folder.parent().context("the cache folder has a parent")?;
-    fs::create_dir_all(parent)?;
-    let fresh = tempfile::Builder::new().prefix("kafka-").tempdir_in(parent)?;
+    let fresh = tempfile::Builder::new().prefix("kafka-").tempdir_in(cache_folder()?)?;
     fs::write(fresh.path().join("pom.xml"), POM)?;
     let mut maven = Command::new("mvn");
     maven.args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"]);
     output(maven.current_dir(fresh.path())).with_context(|| format!("Maven gives no Apache Kafka {VERSION}"))?;
-    // Whole or not at all, also when two processes do it; the later one keeps what is there.
-    match fs::rename(fresh.path(), &folder) {
-        Ok(()) => drop(fresh.keep()),
-        Err(_) if libraries.is_dir() => {}
-        Err(error) => return Err(error.into()),
-    }
+    fs::rename(fresh.keep(), &folder)?;
     Ok(libraries)
 }
 

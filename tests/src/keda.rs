@@ -3,7 +3,7 @@
 //! eight minutes, and kept in the user's cache folder.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::control_plane::{ControlPlane, User, condition};
 use crate::golang::{self, Module};
 use crate::helm::documents;
-use crate::server::{Process, free_port, new_folder};
+use crate::server::{Folder, Process, free_port};
 use crate::tls::Certificates;
 
 /// Its module, with everything that it is made of.
@@ -32,7 +32,7 @@ const METRICS: &str = "v1beta1.external.metrics.k8s.io";
 
 /// Operator and adapter; killed when they are dropped.
 pub struct Keda {
-    folder: PathBuf,
+    folder: Folder,
     processes: Vec<Process>,
 }
 
@@ -44,7 +44,7 @@ impl Keda {
     pub fn start(plane: &ControlPlane) -> Result<Self> {
         let programs = KEDA.install()?;
         plane.define(&definitions()?)?;
-        let mut keda = Self { folder: new_folder("keda")?, processes: Vec::new() };
+        let mut keda = Self { folder: Folder::new("keda")?, processes: Vec::new() };
         keda.lay_out_certificates()?;
         let (between, adapter) = (format!("127.0.0.1:{}", free_port()?), free_port()?);
         register(plane, adapter)?;
@@ -106,7 +106,6 @@ impl Keda {
 impl Drop for Keda {
     fn drop(&mut self) {
         self.processes.drain(..).rev().for_each(Process::kill);
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Pid;
 
 use crate::commands::output;
-use crate::server::{Process, free_port, new_folder};
+use crate::server::{Folder, Process, free_port};
 use crate::tls::Certificates;
 
 /// Where Debian keeps the servers, a folder for each version.
@@ -32,7 +32,7 @@ pub const PASSWORD: &str = "plover-y2-9c1d";
 
 /// A server of its own; killed when it is dropped.
 pub struct Postgres {
-    folder: PathBuf,
+    folder: Folder,
     port: u16,
     running: Mutex<Option<Process>>,
 }
@@ -65,9 +65,9 @@ impl Postgres {
     }
 
     fn try_start(certificates: Option<&Certificates>) -> Result<Self> {
-        let folder = new_folder("postgres")?;
+        let folder = Folder::new("postgres")?;
         // The server is another user.
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+        fs::set_permissions(&*folder, fs::Permissions::from_mode(0o755))?;
         let server = Self { folder, port: free_port()?, running: Mutex::new(None) };
         server.initialize(certificates)?;
         server.resume()?;
@@ -224,7 +224,6 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.kill();
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Pid;
 use serde::Deserialize;
-use tempfile::TempDir;
 
 use crate::http;
-use crate::server::{Process, free_port};
+use crate::server::{Folder, Process, free_port};
 use crate::stack::compose;
 
 /// How long one may take to be ready.
@@ -43,7 +42,7 @@ pub struct Receiver {
 }
 
 struct Program {
-    folder: TempDir,
+    folder: Folder,
     port: u16,
     process: Option<Process>,
 }
@@ -55,14 +54,14 @@ impl Prometheus {
     /// # Errors
     /// Where it is not installed, with what to install, or does not take the configuration.
     pub fn start(configuration: &str, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("frameline-prometheus-").tempdir()?;
-        prepare(folder.path())?;
+        let folder = Folder::new("prometheus")?;
+        prepare(&folder)?;
         Program::start("prometheus", "--storage.tsdb.path=", &[], configuration, folder).map(Self)
     }
 
     /// Where its configuration lies.
     pub fn folder(&self) -> &Path {
-        self.0.folder.path()
+        &self.0.folder
     }
 
     /// Where it answers: `127.0.0.1:PORT`.
@@ -91,7 +90,7 @@ impl Alertmanager {
     /// # Errors
     /// As [`Prometheus::start`].
     pub fn start(configuration: &str) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("frameline-alertmanager-").tempdir()?;
+        let folder = Folder::new("alertmanager")?;
         // It is alone: nobody is to be told of it.
         let alone = ["--cluster.listen-address="];
         Program::start("prometheus-alertmanager", "--storage.path=", &alone, configuration, folder).map(Self)
@@ -119,15 +118,15 @@ impl Alertmanager {
 }
 
 impl Program {
-    fn start(name: &str, storage: &str, more: &[&str], configuration: &str, folder: TempDir) -> Result<Self> {
-        let file = folder.path().join("configuration.yaml");
+    fn start(name: &str, storage: &str, more: &[&str], configuration: &str, folder: Folder) -> Result<Self> {
+        let file = folder.join("configuration.yaml");
         fs::write(&file, configuration)?;
         let port = free_port()?;
-        let output = File::create(folder.path().join("output.log"))?;
+        let output = File::create(folder.join("output.log"))?;
         let mut command = Command::new(name);
         command.arg(format!("--config.file={}", file.display()));
-        command.arg(format!("{storage}{}", folder.path().join("data").display()));
-        command.arg(format!("--web.listen-address=127.0.0.1:{port}")).args(more).current_dir(folder.path());
+        command.arg(format!("{storage}{}", folder.join("data").display()));
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}")).args(more).current_dir(&*folder);
         command.stdout(output.try_clone()?).stderr(output);
         let package = if name == "prometheus" { "prometheus" } else { "prometheus-alertmanager" };
         let (process, _) = Process::start(command)
@@ -149,7 +148,7 @@ impl Program {
         let deadline = Instant::now() + READY_TIMEOUT;
         while !http::get(&self.address(), "/-/ready").is_ok_and(|(status, _)| status == 200) {
             if self.process.as_ref().is_none_or(Process::has_ended) || Instant::now() > deadline {
-                let said: PathBuf = self.folder.path().join("output.log");
+                let said: PathBuf = self.folder.join("output.log");
                 bail!("it does not get ready: {}", fs::read_to_string(said).unwrap_or_default());
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -12,10 +12,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Pid;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::python::environment;
-use crate::server::{Process, ready};
+use crate::server::{Folder, Process, ready};
 
 /// What pip installs: the engine, and the services of its gRPC API.
 const PACKAGES: [&str; 3] = ["qdrant-client==1.20.0", "qdrant-edge-py==0.9.0", "grpcio==1.85.1"];
@@ -24,7 +23,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server of its own; killed when it is dropped.
 pub struct Qdrant {
-    folder: TempDir,
+    folder: Folder,
     key: String,
     running: Mutex<Option<Running>>,
 }
@@ -64,7 +63,7 @@ impl Qdrant {
 
     fn try_start(key: &str) -> Result<Self> {
         install()?;
-        let folder = tempfile::Builder::new().prefix("frameline-qdrant-").tempdir()?;
+        let folder = Folder::new("qdrant")?;
         let server = Self { folder, key: key.to_owned(), running: Mutex::new(None) };
         server.run(0)?;
         Ok(server)
@@ -130,11 +129,11 @@ impl Qdrant {
     }
 
     fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.join("data")
     }
 
     fn run(&self, port: u16) -> Result<()> {
-        let started = spawn(self.folder.path(), port, &self.key)?;
+        let started = spawn(&self.folder, port, &self.key)?;
         *self.running.lock().expect("no test panicked inside") = Some(started);
         Ok(())
     }

@@ -15,11 +15,10 @@ use bytes::Bytes;
 use frameline_runtime::secret::Secret;
 use frameline_stores::blobs::{Blobs, BucketSettings, BucketUrl, Login};
 use rustix::process::Pid;
-use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::python::environment;
-use crate::server::Process;
+use crate::server::{Folder, Process};
 
 /// The bucket that every server has.
 pub const BUCKET: &str = "blobs";
@@ -36,7 +35,7 @@ const PARTS: [&str; 5] = ["s3", "master", "filer", "volume", "admin"];
 
 /// A server of its own; killed when it is dropped.
 pub struct S3 {
-    folder: TempDir,
+    folder: Folder,
     ports: Vec<u16>,
     process: Mutex<Option<Process>>,
 }
@@ -62,7 +61,7 @@ impl S3 {
 
     fn try_start() -> Result<Self> {
         install()?;
-        let folder = tempfile::Builder::new().prefix("frameline-s3-").tempdir()?;
+        let folder = Folder::new("s3")?;
         let server = Self { folder, ports: free_ports(2 * PARTS.len())?, process: Mutex::new(None) };
         server.resume()?;
         Ok(server)
@@ -118,7 +117,7 @@ impl S3 {
     pub fn resume(&self) -> Result<()> {
         let mut process = self.process.lock().expect("no test panicked inside");
         ensure!(process.is_none(), "the server is running");
-        let started = spawn(self.folder.path(), &self.ports)?;
+        let started = spawn(&self.folder, &self.ports)?;
         let ready = self.wait_until_ready(&started);
         *process = Some(started);
         ready
@@ -147,7 +146,7 @@ impl S3 {
     }
 
     fn last_words(&self) -> String {
-        let said = fs::read_to_string(self.folder.path().join("output.log")).unwrap_or_default();
+        let said = fs::read_to_string(self.folder.join("output.log")).unwrap_or_default();
         let end: Vec<&str> = said.lines().rev().take(10).collect();
         format!("the end of its output, last line first:\n{}", end.join("\n"))
     }

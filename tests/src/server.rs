@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
@@ -110,26 +111,47 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// A folder for the data of a server of this kind, named by this process. What earlier processes left, which died with
-/// their shared server, is removed.
-///
-/// # Errors
-/// Where the folder for temporary files cannot be written to.
-pub fn new_folder(kind: &str) -> Result<PathBuf> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let parent = std::env::temp_dir().join(format!("frameline-{kind}"));
-    fs::create_dir_all(&parent)?;
-    for entry in fs::read_dir(&parent)?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name.split('-').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
-        if owner.is_some_and(|pid| rustix::process::test_kill_process(pid).is_err()) {
-            let _ = fs::remove_dir_all(entry.path());
+/// A folder for the data of a server, removed when it is dropped. Those of shared servers never are: they go with the
+/// first folder of their kind after their process.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// One for a server of this kind, named by this process.
+    ///
+    /// # Errors
+    /// Where the folder for temporary files cannot be written to.
+    pub fn new(kind: &str) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let parent = std::env::temp_dir().join(format!("frameline-{kind}"));
+        fs::create_dir_all(&parent)?;
+        for entry in fs::read_dir(&parent)?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let owner = name.split('-').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+            if owner.is_some_and(|pid| rustix::process::test_kill_process(pid).is_err()) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
         }
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = parent.join(format!("{}-{count}", std::process::id()));
+        // An earlier process may have had the same id.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder)?;
+        Ok(Self(folder))
     }
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let folder = parent.join(format!("{}-{count}", std::process::id()));
-    fs::create_dir(&folder)?;
-    Ok(folder)
+}
+
+impl Deref for Folder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Where what was fetched once for the tests is kept.
@@ -153,4 +175,22 @@ pub fn lock(name: &str) -> Result<File> {
     let lock = File::create(cache.join(format!("{name}.lock")))?;
     flock(&lock, FlockOperation::LockExclusive)?;
     Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_goes_with_its_owner_or_after_a_process_that_is_gone() {
+        let folder = Folder::new("folders").unwrap();
+        let path = folder.to_owned();
+        // No process has such an id.
+        let left = path.with_file_name("2000000000-0");
+        fs::create_dir_all(left.join("data")).unwrap();
+        let other = Folder::new("folders").unwrap();
+        assert!(!left.exists() && path.is_dir() && *other != *path);
+        drop(folder);
+        assert!(!path.exists());
+    }
 }

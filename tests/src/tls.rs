@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
-use tempfile::TempDir;
 
 use crate::commands::output;
+use crate::server::Folder;
 
 const AUTHORITY: &str = "basicConstraints=critical,CA:TRUE";
 const NO_AUTHORITY: &str = "basicConstraints=critical,CA:FALSE";
 
 /// Certificates, in a folder that goes with them.
 pub struct Certificates {
-    folder: TempDir,
+    folder: Folder,
 }
 
 impl Certificates {
@@ -24,7 +24,7 @@ impl Certificates {
     /// # Errors
     /// Where `openssl` is missing, or refuses.
     pub fn new() -> Result<Self> {
-        let made = Self { folder: tempfile::Builder::new().prefix("frameline-tls-").tempdir()? };
+        let made = Self { folder: Folder::new("tls")? };
         made.make("ca", None, &[AUTHORITY])?;
         made.make("other-ca", None, &[AUTHORITY])?;
         made.make("server", Some("ca"), &[NO_AUTHORITY, "subjectAltName=IP:127.0.0.1"])?;
@@ -38,7 +38,7 @@ impl Certificates {
     /// One of the files: `ca.pem`, `other-ca.pem`, `server.pem`, `server.key`, `server.both.pem` (its key in it),
     /// `client.pem`, `client.key`.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     fn make(&self, name: &str, authority: Option<&str>, extensions: &[&str]) -> Result<()> {
@@ -53,7 +53,7 @@ impl Certificates {
         if let Some(authority) = authority {
             command.args(["-CA", &format!("{authority}.pem"), "-CAkey", &format!("{authority}.key")]);
         }
-        output(command.current_dir(self.folder.path()))?;
+        output(command.current_dir(&*self.folder))?;
         Ok(())
     }
 }
