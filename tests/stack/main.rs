@@ -27,8 +27,8 @@ usage: stack COMMAND [--folder DIR]
 
 /// How long everything may take to be ready.
 const UP_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long everything may take to be gone.
-const DOWN_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long everything may take to be gone; servers that start get ready first.
+const DOWN_TIMEOUT: Duration = Duration::from_secs(300);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
@@ -69,27 +69,29 @@ fn take_folder(arguments: &mut Vec<String>) -> Result<Folder> {
 }
 
 fn up(folder: &Folder) -> Result<bool> {
+    // Before anything is made.
+    let program = program()?;
     if !folder.is_held() {
         folder.make()?;
-        let mut supervisor = start_supervisor(folder)?;
+        let mut supervisor = start_supervisor(folder, &program)?;
         wait_until_ready(folder, &mut supervisor)?;
     }
     let is_well = status(folder, false)?;
     let environment = folder.environment();
     println!("\nto bring files in, and to find them:");
     println!("  . {}", environment.display());
-    println!("  {} add ~/designs --wait", program()?.display());
-    println!("  {} search 'what you look for'", program()?.display());
+    println!("  {} add ~/designs --wait", program.display());
+    println!("  {} search 'what you look for'", program.display());
     println!("to stop everything: cargo xtask stack down");
     Ok(is_well)
 }
 
 /// Starts it as a process that stays when this one and its terminal are gone.
-fn start_supervisor(folder: &Folder) -> Result<Child> {
+fn start_supervisor(folder: &Folder, program: &Path) -> Result<Child> {
     let said = File::create(folder.log("supervisor"))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["supervise", "--folder"]).arg(folder.path()).current_dir("/");
-    command.env("FRAMELINE_BIN", program()?).stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+    command.env("FRAMELINE_BIN", program).stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
     // SAFETY: one system call, which allocates nothing and takes no lock.
     unsafe { command.pre_exec(|| Ok(setsid().map(drop)?)) };
     command.spawn().context("the supervisor cannot be started")
@@ -175,10 +177,10 @@ fn down(folder: &Folder) -> Result<bool> {
 
 /// The product: `$FRAMELINE_BIN`, else what lies beside this program.
 fn program() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os("FRAMELINE_BIN") {
-        return Ok(std::path::absolute(named)?);
-    }
-    let beside = std::env::current_exe()?.with_file_name("frameline");
-    ensure!(beside.is_file(), "{} is missing; build it: cargo build --release -p frameline", beside.display());
-    Ok(beside)
+    let program = match std::env::var_os("FRAMELINE_BIN") {
+        Some(named) => std::path::absolute(named)?,
+        None => std::env::current_exe()?.with_file_name("frameline"),
+    };
+    ensure!(program.is_file(), "{} is missing; build it: cargo build --release -p frameline", program.display());
+    Ok(program)
 }

@@ -1,7 +1,7 @@
 //! The stages as processes of their own, as many of each as are wanted: what an orchestrator does with containers.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -72,17 +72,23 @@ impl Launch {
     /// # Errors
     /// Where it fails, with what it says.
     pub fn once(&self, service: &Service) -> Result<()> {
-        let output = self.command(service, &service.name).output().context("the product cannot be started")?;
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        std::fs::write(self.folder.log(&service.name), &said)?;
-        ensure!(output.status.success(), "{} failed ({}): {said}", service.name, output.status);
+        let name = &service.name;
+        let process = self.spawn(self.command(service, name), name).context("the product cannot be started")?;
+        let status = process.wait().with_context(|| format!("nobody knows how {name} ended"))?;
+        let said = || fs::read_to_string(self.folder.log(name)).unwrap_or_default();
+        ensure!(status.success(), "{name} failed ({status}): {}", said());
         Ok(())
     }
 
     fn start(&self, service: &Service, name: &str, port: u16) -> Result<Process> {
-        let lines = File::options().create(true).append(true).open(self.folder.log(name))?;
         let mut command = self.command(service, name);
         command.env("FRAMELINE_INSTANCE", name).env("FRAMELINE__SERVICE__LISTEN", format!("127.0.0.1:{port}"));
+        self.spawn(command, name)
+    }
+
+    /// A process whose lines go to its log.
+    fn spawn(&self, mut command: Command, name: &str) -> Result<Process> {
+        let lines = File::options().create(true).append(true).open(self.folder.log(name))?;
         command.stdout(lines.try_clone()?).stderr(lines);
         Ok(Process::start(command)?.0)
     }

@@ -1,5 +1,5 @@
 //! What the supervisor tells of the stack, in a folder: `state.json`, `environment` for a shell, and the log lines of
-//! every process. Whoever wants to know looks there; only the supervisor writes.
+//! every process. Whoever wants to know looks there, and says in `replicas.json` what is wanted.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

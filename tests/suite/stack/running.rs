@@ -4,10 +4,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use frameline_tests::http;
 use frameline_tests::stack::compose::Compose;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -59,6 +64,10 @@ impl Stack {
         part.unwrap_or_else(|| panic!("no {name} in {status}")).clone()
     }
 
+    fn address(&self, name: &str) -> String {
+        self.part(name)["address"].as_str().unwrap().to_owned()
+    }
+
     /// The product, as a shell has it that has read the stack's environment.
     fn frameline(&self, arguments: &[&str]) -> Ended {
         let mut command = Command::new("sh");
@@ -74,8 +83,7 @@ impl Stack {
 
     /// What Prometheus answers to a query: each result's labels and value.
     fn query(&self, query: &str) -> Vec<(Value, String)> {
-        let prometheus = self.part("prometheus")["address"].as_str().unwrap().to_owned();
-        let (status, body) = http::get(&prometheus, &format!("/api/v1/query?query={query}")).unwrap();
+        let (status, body) = http::get(&self.address("prometheus"), &format!("/api/v1/query?query={query}")).unwrap();
         assert_eq!(status, 200, "{body}");
         let answer: Value = serde_json::from_str(&body).unwrap();
         let result = answer["data"]["result"].as_array().unwrap().iter();
@@ -108,6 +116,7 @@ fn files_go_through_the_stack_a_killed_stage_comes_back_and_nothing_is_left() {
     let doctor = stack.frameline(&["doctor"]);
     assert_eq!(doctor.status, Some(0), "{doctor:?}");
 
+    keeps_its_schemas_in_kafka(&stack);
     is_watched(&stack, &stages);
     comes_back(&stack);
     follows_what_is_wanted(&stack);
@@ -120,6 +129,37 @@ fn files_go_through_the_stack_a_killed_stage_comes_back_and_nothing_is_left() {
         assert!(test_kill_process(process(pid)).is_err(), "process {pid} is left");
     }
     assert_eq!(stack.say(&["status"]).status, Some(1));
+    assert!(!stack.folder().join("data").exists(), "what it has stored goes with it");
+}
+
+#[test]
+fn told_to_stop_while_its_servers_start_it_leaves_nothing_of_them() {
+    let stack = Stack::new();
+    // PostgreSQL is another user, and has to come through.
+    fs::set_permissions(stack.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let temporary = stack.folder.path().join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let mut up = stack.command(&["up"]);
+    let mut up = up.env("TMPDIR", &temporary).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // For each kind of server a folder, with one for each server in it.
+    let servers = || -> Vec<PathBuf> {
+        let entries = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries(temporary.clone()).filter(|kind| kind.is_dir()).flat_map(entries).collect()
+    };
+    until("servers start", || (servers().len() >= 3).then_some(()));
+    assert_eq!(stack.say(&["down"]).status, Some(0));
+    assert!(!up.wait().unwrap().success(), "it was stopped before it was up");
+    assert_eq!(servers(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_start_without_the_product_makes_nothing_and_says_what_is_missing() {
+    let stack = Stack::new();
+    let nowhere = stack.folder.path().join("frameline");
+    let up = Ended::of(stack.command(&["up"]).env("FRAMELINE_BIN", &nowhere).output().unwrap());
+    assert_eq!(up.status, Some(1), "{up:?}");
+    assert!(up.err.contains(&format!("{} is missing; build it", nowhere.display())), "{up:?}");
+    assert!(!stack.folder().exists());
 }
 
 #[test]
@@ -141,6 +181,26 @@ fn a_stage_that_keeps_falling_ends_the_start_with_its_last_words() {
     assert_eq!(stack.say(&["down"]).status, Some(0));
 }
 
+/// Each subject of the registry is in its journal, which is a topic.
+fn keeps_its_schemas_in_kafka(stack: &Stack) {
+    let (status, subjects) = http::get(&stack.address("registry"), "/apis/ccompat/v7/subjects").unwrap();
+    assert_eq!(status, 200, "{subjects}");
+    let mut missing: BTreeSet<String> = serde_json::from_str(&subjects).unwrap();
+    assert!(!missing.is_empty());
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", stack.address("kafka")).set("group.id", "none").set("enable.auto.commit", "false");
+    let journal: BaseConsumer = config.create().unwrap();
+    let mut whole = TopicPartitionList::new();
+    whole.add_partition_offset("kafkasql-journal", 0, Offset::Beginning).unwrap();
+    journal.assign(&whole).unwrap();
+    until("the registry's schemas are in Kafka", || {
+        let record = journal.poll(Duration::from_secs(1))?.unwrap();
+        let text = String::from_utf8_lossy(record.payload()?).into_owned();
+        missing.retain(|subject| !text.contains(&format!("\"{subject}\"")));
+        missing.is_empty().then_some(())
+    });
+}
+
 /// Prometheus has every process of every stage, by the configuration of compose, and an Alertmanager to tell.
 fn is_watched(stack: &Stack, stages: &[String]) {
     let up = || -> BTreeSet<String> {
@@ -154,7 +214,7 @@ fn is_watched(stack: &Stack, stages: &[String]) {
         flown.iter().any(|(_, count)| count != "0").then_some(())
     });
     until("records are counted", || (!stack.query("frameline_records_total").is_empty()).then_some(()));
-    let prometheus = stack.part("prometheus")["address"].as_str().unwrap().to_owned();
+    let prometheus = stack.address("prometheus");
     let told = || serde_json::from_str::<Value>(&http::get(&prometheus, "/api/v1/alertmanagers").unwrap().1).unwrap();
     until("Alertmanager is known", || {
         (told()["data"]["activeAlertmanagers"].as_array().unwrap().len() == 1).then_some(())
