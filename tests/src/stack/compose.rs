@@ -26,8 +26,9 @@ pub struct Service {
     #[serde(skip)]
     pub name: String,
     image: String,
+    /// By which it is chosen to be started.
     #[serde(default)]
-    profiles: Vec<String>,
+    pub profiles: Vec<String>,
     /// What the image's program gets.
     #[serde(default)]
     pub command: Vec<String>,

@@ -52,6 +52,24 @@ fn the_compose_file_is_valid_and_all_that_it_mounts_is_there() {
 }
 
 #[test]
+fn the_file_of_variables_has_all_that_compose_asks_for_and_profiles_that_there_are() {
+    let read = |name: &str| fs::read_to_string(folder().join(name)).unwrap();
+    let (compose, env) = (read("compose.yaml"), read(".env"));
+    // All of them in the form in which Compose refuses to go on without: a password is not to be empty.
+    let asked: BTreeSet<&str> =
+        compose.split("${").skip(1).map(|rest| rest.split_once(":?}").map_or(rest, |(name, _)| name)).collect();
+    let lines = env.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut said: BTreeMap<&str, &str> = lines.map(|line| line.split_once('=').unwrap()).collect();
+    let services = Compose::read().unwrap();
+    let profiles: BTreeSet<&str> =
+        services.services().iter().flat_map(|service| &service.profiles).map(String::as_str).collect();
+    let chosen = said.remove("COMPOSE_PROFILES").unwrap();
+    assert!(chosen.split(',').all(|profile| profiles.contains(profile)), "{chosen}, of {profiles:?}");
+    assert_eq!(said.keys().copied().collect::<BTreeSet<_>>(), asked);
+    assert!(said.values().all(|value| !value.is_empty()), "{said:?}");
+}
+
+#[test]
 fn the_product_takes_its_configuration_and_every_variable_and_argument() {
     let (compose, product) = (Compose::read().unwrap(), Product::new());
     let config = folder().join("config/frameline.toml");
@@ -81,7 +99,8 @@ fn the_others_take_every_variable_and_argument() {
     let known: BTreeMap<&str, &[&str]> = VARIABLES.into_iter().collect();
     let flags = |service: &str| -> BTreeSet<String> {
         let command = &compose.service(service).unwrap().command;
-        command.iter().filter_map(|word| Some(word.strip_prefix('-')?.split('=').next()?.to_owned())).collect()
+        let flags = command.iter().filter(|word| word.starts_with('-')).filter_map(|word| word.split('=').next());
+        flags.map(str::to_owned).collect()
     };
     for service in compose.services().iter().filter(|service| !service.is_ours() && service.name != "kafka") {
         let known = known.get(service.name.as_str()).copied().unwrap_or_default();
@@ -90,8 +109,10 @@ fn the_others_take_every_variable_and_argument() {
         }
     }
     let takes = |help: &str, service: &str| {
+        let is_part = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
+        let words: BTreeSet<&str> = help.split(|letter| !is_part(letter)).collect();
         for flag in flags(service) {
-            assert!(help.contains(&format!("-{flag}")), "{service} takes no -{flag}: {help}");
+            assert!(words.contains(flag.as_str()), "{service} takes no {flag}: {help}");
         }
     };
     takes(&succeeds(Command::new("prometheus").arg("--help")), "prometheus");
