@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use frameline_tests::helm::values;
+use frameline_tests::helm::{documents, render, values};
 use frameline_tests::release::{RELEASE, Release};
 use serde_json::Value;
 
@@ -11,21 +11,30 @@ use crate::process::until;
 
 const DEPLOYMENTS: &str = "apis/apps/v1/deployments";
 const PODS: &str = "api/v1/pods";
-/// Kinds of which nothing may be left.
-const KINDS: [&str; 9] = [
-    DEPLOYMENTS,
-    "api/v1/configmaps",
-    "api/v1/serviceaccounts",
-    "apis/policy/v1/poddisruptionbudgets",
-    "apis/networking.k8s.io/v1/networkpolicies",
-    "apis/batch/v1/jobs",
-    "apis/keda.sh/v1alpha1/scaledobjects",
-    "apis/monitoring.coreos.com/v1/podmonitors",
-    "apis/monitoring.coreos.com/v1/prometheusrules",
-];
+/// Of these something is left: topics have records.
+const KEPT: &str = "helm.sh/resource-policy";
 
 fn name(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap().to_owned()
+}
+
+/// Where the API has objects of a document's kind, such as `apis/apps/v1/deployments`.
+fn place(document: &Value) -> String {
+    let version = document["apiVersion"].as_str().unwrap();
+    let kind = document["kind"].as_str().unwrap().to_lowercase();
+    let group = if version.contains('/') { "apis" } else { "api" };
+    let plural = kind.strip_suffix('y').map_or_else(|| format!("{kind}s"), |kind| format!("{kind}ies"));
+    format!("{group}/{version}/{plural}")
+}
+
+/// The kinds of which nothing may be left.
+fn kinds() -> BTreeSet<String> {
+    let all = documents(&render(&[&values("production")], &[]).unwrap()).unwrap();
+    let goes = |document: &&Value| document["metadata"]["annotations"][KEPT].is_null();
+    let kinds: BTreeSet<String> = all.iter().filter(goes).map(place).collect();
+    let of_keda = ["scaledobjects", "triggerauthentications"].map(|kind| format!("apis/keda.sh/v1alpha1/{kind}"));
+    assert!(of_keda.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+    kinds
 }
 
 /// The stages' pods by name; those of hooks aside.
@@ -66,24 +75,20 @@ fn it_is_installed_upgraded_rolled_back_and_uninstalled_where_pods_are_restricte
         assert!(stage == "render" || upgraded[stage] == *pods, "{stage}: {pods:?}, then {:?}", upgraded[stage]);
     }
 
-    release.helm(&["rollback", RELEASE, "1", "--wait", "--timeout", "3m"]);
     let file = |release: &Release| {
         let maps = release.all("api/v1/configmaps");
         let of_render = maps.iter().find(|map| name(map).ends_with("-render")).unwrap();
         of_render["data"].to_string()
     };
+    assert!(file(&release).contains("batch_records = 7"), "{}", file(&release));
+    release.helm(&["rollback", RELEASE, "1", "--wait", "--timeout", "3m"]);
     assert!(!file(&release).contains("batch_records = 7"), "{}", file(&release));
 
     release.helm(&["uninstall", RELEASE, "--wait", "--timeout", "3m"]);
     let is_left = |object: &Value| !["kube-root-ca.crt", "default"].contains(&name(object).as_str());
-    let left = || {
-        let left: Vec<String> = KINDS
-            .iter()
-            .flat_map(|kind| {
-                release.all(kind).into_iter().filter(is_left).map(|object| name(&object)).collect::<Vec<_>>()
-            })
-            .collect();
-        left.is_empty().then_some(())
-    };
-    until("nothing is left", left);
+    let kinds = kinds();
+    until("nothing is left", || {
+        let mut objects = kinds.iter().flat_map(|kind| release.all(kind));
+        (!objects.any(|object| is_left(&object))).then_some(())
+    });
 }
