@@ -89,17 +89,17 @@ fn all_that_is_wrong_is_told_at_once() {
 
 #[test]
 fn what_nobody_knows_is_refused_by_the_schema() {
-    for set in [
-        "stages.reader.replicas=2",
-        "stages.embed.replica=2",
-        "stages.embed.settings.batch_record=2",
-        "config.kafka.bootstrap=b",
-        "config.log.kind=rabbit",
-        "config.log.drain_deadline=soon",
-        "stages.embed.settings.concurrency=two",
-        r"files.kafka\.password.existingSecret=s",
-        "config.jobs.password=hunter2",
+    for (set, place, said) in [
+        ("stages.reader.replicas=2", "'/stages'", "'reader'"),
+        ("stages.embed.replica=2", "'/stages/embed'", "'replica'"),
+        ("stages.embed.settings.batch_record=2", "'/stages/embed/settings'", "'batch_record'"),
+        ("config.kafka.bootstrap=b", "'/config/kafka'", "'bootstrap'"),
+        ("config.log.kind=rabbit", "'/config/log/kind'", "'embedded', 'kafka'"),
+        ("config.log.drain_deadline=soon", "'/config/log/drain_deadline'", "'soon'"),
+        ("stages.embed.settings.concurrency=two", "'/stages/embed/settings/concurrency'", "want integer"),
+        (r"files.kafka\.password.existingSecret=s", "'/files'", "'kafka.password'"),
+        ("config.jobs.password=hunter2", "'/config/jobs'", "'password'"),
     ] {
-        refused("minimal", &[set], &["schema"]);
+        refused("minimal", &[set], &["schema", place, said]);
     }
 }
