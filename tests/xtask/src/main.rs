@@ -2,7 +2,8 @@
 //!
 //! It depends on nothing but the standard library, so that it is built in a second on a fresh machine. Each
 //! command is a file: [`test`] runs the whole test run and sums it up by [`report`], [`program`] runs a benchmark,
-//! the fault harness, the scaling of a stage or the stack. Both first see to the machine's [`needs`].
+//! the fault harness, the scaling of a stage or the stack. Both first see to the machine's [`needs`], but for what
+//! speaks to a stack that is up.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod cargo;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         ["bench", name, ..] if !name.starts_with('-') => program::run("bench", &words[1..]),
         ["chaos", options @ ..] => program::run("chaos", options),
         ["scaling", options @ ..] => program::run("scaling", options),
+        ["stack", "status" | "scale" | "down", ..] => program::run_built("stack", &words[1..]),
         ["stack", command @ ..] => program::run("stack", command),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");

@@ -8,6 +8,15 @@ use crate::{Error, cargo, needs};
 pub(crate) fn run(name: &str, arguments: &[&str]) -> Result<ExitCode, Error> {
     needs::meet()?;
     cargo::build(&["frameline", "frameline-tests"])?;
+    start(name, arguments)
+}
+
+/// The same without a build where it is there: for commands to what runs already.
+pub(crate) fn run_built(name: &str, arguments: &[&str]) -> Result<ExitCode, Error> {
+    if cargo::built(name)?.is_file() { start(name, arguments) } else { run(name, arguments) }
+}
+
+fn start(name: &str, arguments: &[&str]) -> Result<ExitCode, Error> {
     let mut command = Command::new(cargo::built(name)?);
     command.args(arguments).stdin(Stdio::null());
     command.env("FRAMELINE_BIN", cargo::built("frameline")?).env("RUST_LIB_BACKTRACE", "0");
