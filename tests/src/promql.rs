@@ -1,16 +1,14 @@
 //! Asking Prometheus, and its own tool for rules.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::http;
 use crate::prometheus::Prometheus;
 
 /// What a query gives, one a series.
@@ -58,14 +56,8 @@ impl Prometheus {
 
     /// What it answers at a path, with whatever it warns of.
     fn ask(&self, path: &str) -> Result<Value> {
-        let mut stream = TcpStream::connect(self.address())?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        // An answer in HTTP/1.0 ends with the connection.
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (_, body) = answer.split_once("\r\n\r\n").context("the answer has no head")?;
-        let mut answer: Value = serde_json::from_str(body).with_context(|| format!("{path}: {body}"))?;
+        let (_, body) = http::get(&self.address(), path)?;
+        let mut answer: Value = serde_json::from_str(&body).with_context(|| format!("{path}: {body}"))?;
         ensure!(answer["status"] == "success", "{path}: {answer}");
         Ok(answer["data"].take())
     }

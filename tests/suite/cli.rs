@@ -8,7 +8,7 @@ use std::process::Stdio;
 use frameline_tests::kafka::Broker;
 use serde_json::Value;
 
-use crate::process::{Ended, Product, Running, samples, until};
+use crate::process::{BROKEN_PICTURE, Ended, Product, Running, samples, until};
 
 const SCREEN: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300">
   <rect width="400" height="300" fill="#f4f1ea"/><rect x="40" y="60" width="320" height="60" rx="8" fill="#2f5d50"/>
@@ -157,7 +157,7 @@ fn adding_everything_again_changes_nothing_and_leaves_no_lag() {
 fn a_file_that_fails_makes_add_fail_and_say_why() {
     let product = Product::new();
     let mut service = product.up();
-    let broken = product.file("broken.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0");
+    let broken = product.file("broken.png", BROKEN_PICTURE);
     product.file("whole.svg", SCREEN);
     let folder = broken.parent().unwrap().to_str().unwrap();
     let added = product.run(["add", "--wait", folder]);

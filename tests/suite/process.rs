@@ -9,6 +9,9 @@ pub(crate) use frameline_tests::product::{Running, until};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// The head of a PNG, and nothing behind it: opening it fails for good.
+pub(crate) const BROKEN_PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0";
+
 /// The binary and a data directory.
 pub(crate) struct Product {
     folder: TempDir,

@@ -6,10 +6,7 @@ mod metrics;
 mod receiver;
 mod traces;
 
-use crate::process::{Product, Running};
-
-/// The head of a PNG, and nothing behind it: opening it fails for good.
-const BROKEN_PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0";
+use crate::process::{BROKEN_PICTURE, Product, Running};
 
 /// Two artboards, so that there are several frames to a file.
 const SCREENS: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" width="900" height="300">

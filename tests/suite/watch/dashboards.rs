@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{assert_metrics_are_known, chart, read};
 use crate::operate::site::Site;
-use crate::process::{Running, samples, until};
+use crate::process::{BROKEN_PICTURE, Running, samples, until};
 
 /// What Grafana puts in for a query by itself, and what it is here.
 const PUT_IN: [(&str, &str); 2] = [("$__rate_interval", "5m"), ("$__range", "10m")];
@@ -154,13 +154,13 @@ impl Scene {
             let is_ready = prometheus.query("count(frameline_ready == 1)").unwrap();
             is_ready.iter().any(|sample| sample.value == 6.0).then_some(())
         });
-        site.product.file("load/broken.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0");
+        site.product.file("load/broken.png", BROKEN_PICTURE);
         let load = site.product.file("load/slides.pdf", "%PDF-1.7 ");
-        site.say(&["add", samples().to_str().unwrap()]);
+        assert_eq!(site.say(&["add", samples().to_str().unwrap()]).status, Some(0));
         let more = ["run", "render", "index", "--json", "--listen", listen.as_str(), "--instance", "second"];
         let second = Running::start(site.command(&more));
         assert_eq!(site.say(&["add", "--wait", load.parent().unwrap().to_str().unwrap()]).status, Some(1));
-        site.say(&["add", "--wait", samples().to_str().unwrap()]);
+        assert_eq!(site.say(&["add", "--wait", samples().to_str().unwrap()]).status, Some(0));
         Self { prometheus, _processes: [service, canary, second], _site: site }
     }
 }

@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use frameline_tests::prometheus::{Alertmanager, Prometheus};
 
 use crate::operate::site::screen;
-use crate::process::{Product, Running, samples, until};
+use crate::process::{BROKEN_PICTURE, Product, Running, samples, until};
 
 /// So many dead letters in a row halt a stage here.
 const HALT_AFTER: usize = 12;
-/// The head of a picture, and nothing behind it.
-const BROKEN: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0";
 
 struct Site {
     product: Product,
@@ -35,7 +33,7 @@ impl Site {
 
     /// Adds files that nobody can open.
     fn add_broken(&self, folder: &str, count: usize) {
-        let broken = |number| self.product.file(format!("{folder}/{number}.png"), BROKEN);
+        let broken = |number| self.product.file(format!("{folder}/{number}.png"), BROKEN_PICTURE);
         let files: Vec<PathBuf> = (0..count).map(broken).collect();
         self.add(files[0].parent().unwrap(), &[]);
     }

@@ -8,20 +8,16 @@ mod firing;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use frameline_runtime::metric::{self, Kind};
+use frameline_tests::helm::chart;
 use frameline_tests::prometheus::Prometheus;
 use frameline_tests::promql::hastened;
+use frameline_tests::server::free_port;
 
 /// Rules go so many times faster here: what takes a quarter of an hour takes 15 seconds.
 const HASTE: u64 = 60;
-
-/// The chart's folder.
-fn chart() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../helm/frameline")
-}
 
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
@@ -44,7 +40,7 @@ fn prometheus(targets: &[String], alertmanagers: &[String]) -> Prometheus {
 
 /// An address that nobody listens on yet.
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", free_port().unwrap())
 }
 
 /// All names in a text that begin so.
