@@ -17,7 +17,7 @@ use crate::server::{Process, free_port};
 /// How long a stage that has ended by itself is left alone.
 const BACKOFF: Duration = Duration::from_secs(1);
 /// How long one may take to end, as `stop_grace_period` has it.
-const GRACE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How the product is started.
