@@ -25,6 +25,14 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* The labels of a part's pods; `.stage`, merged. */}}
+{{- define "frameline.podLabels" -}}
+{{ include "frameline.selector" . }}
+{{- with .stage.podLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- define "frameline.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "frameline.fullname" .) .Values.serviceAccount.name -}}

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod contradictions;
+mod hooks;
 mod readme;
 mod schema;
 mod snapshots;
