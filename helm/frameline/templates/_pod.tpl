@@ -65,7 +65,7 @@ volumes:
   {{- end }}
   # What is durable is elsewhere: the log, the bucket, PostgreSQL and Qdrant.
   - name: data
-    emptyDir: { sizeLimit: 1Gi }
+    emptyDir: { sizeLimit: {{ .stage.dataSizeLimit }} }
 {{- end -}}
 
 {{/*

@@ -3,6 +3,10 @@
 {{- $stages := dict -}}
 {{- range $name, $own := .Values.stages -}}
 {{- $stage := mergeOverwrite (deepCopy $.Values.stageDefaults) (deepCopy (default dict $own)) -}}
+{{- /* A variable is one thing: with the `value` of one and the `valueFrom` of the other it would be none. */ -}}
+{{- range $variable, $from := dig "env" dict (default dict $own) -}}
+{{- $_ := set $stage.env $variable $from -}}
+{{- end -}}
 {{- if $stage.enabled -}}
 {{- $_ := set $stages $name $stage -}}
 {{- end -}}

@@ -47,6 +47,20 @@ stages: { embed: { settings: { batch_bytes: 4194304 } } }
     assert!(!toml.contains("render."), "{toml}");
 }
 
+#[test]
+fn a_stages_own_variable_takes_the_place_of_the_whole() {
+    let own = "stages.embed.env.PROXY.valueFrom.secretKeyRef";
+    let (name, key) = (format!("{own}.name=proxy"), format!("{own}.key=url"));
+    let documents = rendered("minimal", &["stageDefaults.env.PROXY.value=http://proxy", &name, &key]);
+    let variable = |deployment: &str| {
+        let env = pod(&documents, deployment)["spec"]["containers"][0]["env"].as_array().unwrap();
+        env.iter().find(|variable| variable["name"] == "PROXY").unwrap()
+    };
+    let of_secret = json!({"name": "PROXY", "valueFrom": {"secretKeyRef": {"name": "proxy", "key": "url"}}});
+    assert_eq!(*variable("frameline-embed"), of_secret);
+    assert_eq!(*variable("frameline-render"), json!({"name": "PROXY", "value": "http://proxy"}));
+}
+
 /// The Deployments whose pods are other ones than before.
 fn rolled(set: &[&str]) -> Vec<String> {
     let templates = |documents: &[Value]| -> BTreeMap<String, Value> {
