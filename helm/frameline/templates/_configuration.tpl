@@ -1,7 +1,7 @@
 {{/* The configuration of one part as TOML, a dotted key a line, as `frameline config show` writes them. */}}
 {{- define "frameline.configuration" -}}
 {{- $config := deepCopy .root.Values.config -}}
-{{- /* What only these read; what is in no list is for everybody. Whoever takes files in checks both their limits. */ -}}
+{{- /* What only these read; what is in no list is for everybody. */ -}}
 {{- $takers := list "identify" "jobs" "canary" -}}
 {{- $readers := dict "identify" $takers "discover" $takers "render" (list "render") "validate" (list "validate") "embed" (list "embed") -}}
 {{- range $section, $names := $readers -}}
@@ -9,11 +9,18 @@
 {{- $_ := unset $config $section -}}
 {{- end -}}
 {{- end -}}
-{{- if and (ne .name "identify") $config.identify -}}
-{{- $_ := unset $config.identify "workers" -}}
+{{- /* Of what is another's, whoever takes files in reads the limit alone, and holds it against its own. */ -}}
+{{- $limits := eq .name "identify" | ternary (dict "discover" "largest_file_bytes") (dict "identify" "file_limit_bytes") -}}
+{{- range $section, $limit := $limits -}}
+{{- with get $config $section -}}
+{{- $_ := set $config $section (pick . $limit) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (ne .name "jobs") $config.jobs -}}
+{{- $_ := unset $config.jobs "retention" -}}
 {{- end -}}
 {{- with dig "limits" "memory" "" .stage.resources -}}
-{{- $_ := set $config "service" (merge (dict) $config.service (dict "memory_limit_bytes" (include "frameline.bytes" . | int64))) -}}
+{{- $_ := set $config "service" (merge (dict) (default dict $config.service) (dict "memory_limit_bytes" (include "frameline.bytes" . | int64))) -}}
 {{- end -}}
 {{- if and .stage.topic .stage.settings -}}
 {{- $_ := set $config "stages" (dict .name .stage.settings) -}}

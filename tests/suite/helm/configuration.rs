@@ -81,7 +81,14 @@ fn rolled(set: &[&str]) -> Vec<String> {
 fn a_change_in_one_stages_settings_rolls_that_stage_alone() {
     assert_eq!(rolled(&["stages.embed.settings.batch_records=32"]), ["embed"]);
     assert_eq!(rolled(&["config.render.longest_side_px=640"]), ["render"]);
-    assert_eq!(rolled(&["config.identify.workers=1"]), ["identify"]);
+    for of_identify in ["workers=1", "worker_memory_bytes=1000000000", "frames_per_file=100", "passage_tokens=100"] {
+        assert_eq!(rolled(&[&format!("config.identify.{of_identify}")]), ["identify"]);
+    }
+    assert_eq!(rolled(&["config.jobs.retention=30d"]), ["jobs"]);
+    assert_eq!(rolled(&["config.discover.changing_attempts=5"]), ["canary", "jobs"]);
+    // What is taken in, and what is opened, are held against each other.
+    assert_eq!(rolled(&["config.identify.file_limit_bytes=300000000"]), ["canary", "identify", "jobs"]);
+    assert_eq!(rolled(&["config.discover.largest_file_bytes=100000000"]), ["canary", "identify", "jobs"]);
     assert_eq!(rolled(&["stages.index.resources.limits.memory=3Gi"]), ["index"]);
     assert_eq!(rolled(&["stages.index.autoscaling.maxReplicas=3"]), [] as [&str; 0]);
     assert_eq!(rolled(&["config.vectors.timeout=20s"]).len(), 7);
