@@ -1,19 +1,17 @@
 {{/* Names and labels. */}}
 
-{{- define "frameline.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
-{{- end -}}
-
 {{/* Short enough for the name of a stage behind it. */}}
 {{- define "frameline.fullname" -}}
-{{- $name := include "frameline.name" . -}}
-{{- $whole := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- $whole := contains "frameline" .Release.Name | ternary .Release.Name (printf "%s-frameline" .Release.Name) -}}
 {{- default $whole .Values.fullnameOverride | trunc 48 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* What never changes about a part's pods; `.name` is the part's. */}}
+{{/*
+What never changes about a part's pods; `.name` is the part's. By this very name `frameline rewind --kubernetes` and
+collectors find them.
+*/}}
 {{- define "frameline.selector" -}}
-app.kubernetes.io/name: {{ include "frameline.name" .root }}
+app.kubernetes.io/name: frameline
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .name }}
 {{- end -}}
