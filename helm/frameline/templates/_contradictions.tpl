@@ -1,7 +1,9 @@
 {{/* What the values say that cannot hold, a line each, with both sides and a way out. */}}
 {{- define "frameline.contradictions" -}}
 {{- include "frameline.contradictions.config" . }}
+{{- include "frameline.contradictions.secrets" . }}
 {{- include "frameline.contradictions.files" . }}
+{{- include "frameline.contradictions.retries" . }}
 {{- include "frameline.contradictions.kafkaLogin" . }}
 {{- range $name, $stage := include "frameline.stages" . | fromYaml }}
 {{- include "frameline.contradictions.stage" (dict "root" $ "name" $name "stage" $stage) }}
@@ -24,8 +26,33 @@
 - config.{{ $section }}.url is empty, and a file in the data directory of one pod is not seen by the others: set it, such as {{ $example }}
 {{- end }}
 {{- end }}
+{{- $listen := include "frameline.listen" . }}
+{{- if or (regexMatch "^(127\\.|\\[::1\\]|\\[::ffff:127\\.)" $listen) (regexMatch ":0+$" $listen) }}
+- config.service.listen is {{ $listen }}, where no probe and no scrape of the pod arrives: set 0.0.0.0 and a port, such as 0.0.0.0:8470
+{{- end }}
+{{- $protocol := dig "kafka" "security_protocol" "plaintext" $config }}
+{{- if and (hasPrefix "sasl" $protocol) (eq (include "frameline.mechanism" .) "none") }}
+- config.kafka.security_protocol is {{ $protocol }} and config.kafka.sasl.mechanism is none: set the one that the brokers ask for, such as SCRAM-SHA-512
+{{- end }}
 {{- if eq (dig "kafka" "identity" "dynamic" $config) "static" }}
 - config.kafka.identity is static, and each pod of a Deployment has a new name: the partitions of one that is gone would wait for it; leave it at dynamic
+{{- end }}
+{{- end -}}
+
+{{/* A ConfigMap is read by whoever may look at the release. No value is repeated. */}}
+{{- define "frameline.contradictions.secrets" -}}
+{{- $config := .Values.config }}
+{{- $urls := dict "blobs.url" "blobs.secret_access_key_file" "blobs.endpoint" "blobs.secret_access_key_file" "jobs.url" "jobs.password_file" "vectors.url" "vectors.api_key_file" "schemas.registry" "schemas.password_file" "telemetry.otlp_endpoint" "telemetry.otlp_headers_file" }}
+{{- range $key, $file := $urls }}
+{{- $parts := splitList "." $key }}
+{{- if dig (first $parts) (last $parts) "" $config | regexMatch "://[^/?#]*:[^/?#]*@|[?&][a-z_]*(password|secret|token|key)=" }}
+- config.{{ $key }} has a password in it, which would lie in ConfigMaps: leave it out, and say in files where {{ $file }} comes from
+{{- end }}
+{{- end }}
+{{- range $property, $_ := dig "kafka" "properties" dict $config }}
+{{- if regexMatch "password|secret|jaas|key\\.pem|private\\.key|oauthbearer\\.config" $property }}
+- config.kafka.properties has {{ $property }}, which would lie in ConfigMaps: where files has no key for it, set all of the properties by stageDefaults.env, FRAMELINE__KAFKA__PROPERTIES with a valueFrom of a Secret
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -50,54 +77,12 @@
 {{- $kafka := .Values.config.kafka }}
 {{- $protocol := default "plaintext" $kafka.security_protocol }}
 {{- if hasPrefix "sasl" $protocol }}
-{{- $mechanism := dig "sasl" "mechanism" "none" $kafka }}
+{{- $mechanism := include "frameline.mechanism" . }}
 {{- if eq $mechanism "OAUTHBEARER" }}
 - config.kafka.sasl.mechanism is OAUTHBEARER, with a token that KEDA cannot read: set stageDefaults.autoscaling.by to age, or its mode to hpa
-{{- else if not (hasKey .Values.files "kafka.sasl.password_file") }}
+{{- else if and (ne $mechanism "none") (not (hasKey .Values.files "kafka.sasl.password_file")) }}
 - config.kafka.sasl.mechanism is {{ $mechanism }} and files has no kafka.sasl.password_file: KEDA needs the Secret with the password, too
 {{- end }}
 {{- end }}
-{{- end }}
-{{- end -}}
-
-{{- define "frameline.contradictions.stage" -}}
-{{- $at := printf "stages.%s" .name }}
-{{- $scaling := .stage.autoscaling }}
-{{- $mode := $scaling.mode }}
-{{- $most := eq $mode "none" | ternary .stage.replicas $scaling.maxReplicas | int }}
-{{- $key := eq $mode "none" | ternary "replicas" "autoscaling.maxReplicas" }}
-{{- if .stage.topic }}
-{{- $partitions := include "frameline.partitions" (dict "root" .root "topic" .stage.topic) }}
-{{- if not $partitions }}
-- {{ $at }}.topic is {{ .stage.topic }}, and there is no such topic in files/topics.yaml
-{{- else if gt $most (int $partitions) }}
-- {{ $at }}.{{ $key }} is {{ $most }} and the topic {{ .stage.topic }} has {{ $partitions }} partitions: whoever gets none stands idle; set {{ $partitions }} or less
-{{- end }}
-{{- else if ne $mode "none" }}
-- {{ $at }}.autoscaling.mode is {{ $mode }}, and it reads no topic whose lag could scale it: set none
-{{- end }}
-{{- if ne $mode "none" }}
-{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) }}
-- {{ $at }}.autoscaling.minReplicas is {{ $scaling.minReplicas }} and must not exceed maxReplicas, which is {{ $scaling.maxReplicas }}
-{{- end }}
-{{- if and (eq $mode "hpa") (eq $scaling.by "age") }}
-- {{ $at }}.autoscaling.by is age and its mode is hpa, which goes by lag: set mode to keda, or by to lag
-{{- end }}
-{{- if and (eq $mode "keda") (eq $scaling.by "age") (not .root.Values.autoscaling.prometheusAddress) }}
-- {{ $at }}.autoscaling.by is age and autoscaling.prometheusAddress is empty: nobody would know the age
-{{- end }}
-{{- if eq (int $scaling.minReplicas) 0 }}
-{{- if eq .name "jobs" }}
-- {{ $at }}.autoscaling.minReplicas is 0, and jobs sees to what is old while nothing arrives: set 1 or more
-{{- else if or (ne $mode "keda") (ne $scaling.by "lag") }}
-- {{ $at }}.autoscaling.minReplicas is 0 with mode {{ $mode }} by {{ $scaling.by }}: only KEDA, by lag, wakes a stage that has no replica; set 1 or more
-{{- end }}
-{{- end }}
-{{- end }}
-{{- $grace := int .stage.terminationGracePeriodSeconds }}
-{{- $deadline := dig "log" "drain_deadline" "5s" .root.Values.config }}
-{{- $needed := include "frameline.seconds" $deadline | int | add 30 | int }}
-{{- if lt $grace $needed }}
-- {{ $at }}.terminationGracePeriodSeconds is {{ $grace }} and config.log.drain_deadline is {{ $deadline }}: with 30 s for the last commit and for leaving the group it must be {{ $needed }} or more
 {{- end }}
 {{- end -}}

@@ -25,6 +25,11 @@ yes
 {{- end -}}
 {{- end -}}
 
+{{/* How one logs in to the brokers. */}}
+{{- define "frameline.mechanism" -}}
+{{- dig "sasl" "mechanism" "none" .Values.config.kafka -}}
+{{- end -}}
+
 {{/*
 By lag. All records count, also those of a partition that stands still: `excludePersistentLag` takes a slow record for
 a broken one. Never more replicas than partitions.
@@ -44,7 +49,7 @@ metadata:
   excludePersistentLag: "false"
   version: {{ $values.autoscaling.kafkaVersion | quote }}
   {{- if hasPrefix "sasl" $protocol }}
-  sasl: {{ get (dict "PLAIN" "plaintext" "SCRAM-SHA-256" "scram_sha256" "SCRAM-SHA-512" "scram_sha512") $values.config.kafka.sasl.mechanism }}
+  sasl: {{ get (dict "PLAIN" "plaintext" "SCRAM-SHA-256" "scram_sha256" "SCRAM-SHA-512" "scram_sha512") (include "frameline.mechanism" .root) }}
   {{- end }}
   {{- if hasSuffix "ssl" $protocol }}
   tls: enable

@@ -22,24 +22,40 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A duration of the configuration, such as 5s or 10m, in whole seconds, rounded up. */}}
-{{- define "frameline.seconds" -}}
-{{- $number := regexFind "^[0-9]+" . | int64 -}}
+{{/* A duration of the configuration, such as 5s or 10m, in milliseconds. */}}
+{{- define "frameline.milliseconds" -}}
 {{- $ms := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
-{{- div (add (mul $number (get $ms (regexFind "[a-z]+$" .))) 999) 1000 -}}
+{{- mul (regexFind "^[0-9]+" . | int64) (get $ms (regexFind "[a-z]+$" .)) -}}
 {{- end -}}
 
-{{/* A quantity of memory as Kubernetes writes it, such as 1.5Gi, in bytes. */}}
+{{/* The same in whole seconds, rounded up. */}}
+{{- define "frameline.seconds" -}}
+{{- div (include "frameline.milliseconds" . | int64 | add 999) 1000 -}}
+{{- end -}}
+
+{{/* A quantity of memory as Kubernetes writes it, such as 1.5Gi or 4e9, in whole bytes; 0 where it is none. */}}
 {{- define "frameline.bytes" -}}
 {{- $text := toString . -}}
 {{- $unit := regexFind "[A-Za-z]*$" $text -}}
-{{- $bytes := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
-{{- mulf (trimSuffix $unit $text | float64) (get $bytes $unit) | int64 -}}
+{{- $decimal := dict "" 1.0 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 -}}
+{{- $binary := dict "Ki" 10 "Mi" 20 "Gi" 30 "Ti" 40 "Pi" 50 "Ei" 60 -}}
+{{- $number := trimSuffix $unit $text | float64 -}}
+{{- if hasKey $binary $unit -}}
+{{- range until (get $binary $unit) }}{{ $number = mulf $number 2 }}{{ end -}}
+{{- $number | int64 -}}
+{{- else -}}
+{{- mulf $number (get $decimal $unit | default 0) | int64 -}}
+{{- end -}}
 {{- end -}}
 
-{{/* The port of service.listen. */}}
+{{/* service.listen, which is the product's own where nothing is said. */}}
+{{- define "frameline.listen" -}}
+{{- dig "service" "listen" "127.0.0.1:8470" .Values.config -}}
+{{- end -}}
+
+{{/* Its port. */}}
 {{- define "frameline.port" -}}
-{{- regexFind "[0-9]+$" .Values.config.service.listen -}}
+{{- include "frameline.listen" . | regexFind "[0-9]+$" -}}
 {{- end -}}
 
 {{/* How many records one replica is given. */}}

@@ -48,6 +48,27 @@ stages: { embed: { settings: { batch_bytes: 4194304 } } }
 }
 
 #[test]
+fn a_quantity_of_memory_is_told_in_bytes() {
+    for (quantity, bytes) in [
+        ("4e9", 4_000_000_000_u64),
+        ("3G", 3_000_000_000),
+        ("1.5Gi", 1_610_612_736),
+        ("1T", 1_000_000_000_000),
+        ("1Ti", 1 << 40),
+        ("1P", 1_000_000_000_000_000),
+        ("1Pi", 1 << 50),
+        ("1E", 1_000_000_000_000_000_000),
+        ("2Ei", 2 << 60),
+        ("4000000000000m", 4_000_000_000),
+    ] {
+        let documents = rendered("minimal", &[&format!("stages.index.resources.limits.memory={quantity}")]);
+        let (_, toml) = configurations(&documents).into_iter().find(|(map, _)| *map == "frameline-index").unwrap();
+        let line = format!("service.memory_limit_bytes = {bytes}");
+        assert!(toml.lines().any(|found| found == line), "{quantity} is not {bytes}:\n{toml}");
+    }
+}
+
+#[test]
 fn a_stages_own_variable_takes_the_place_of_the_whole() {
     let own = "stages.embed.env.PROXY.valueFrom.secretKeyRef";
     let (name, key) = (format!("{own}.name=proxy"), format!("{own}.key=url"));

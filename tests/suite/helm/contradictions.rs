@@ -3,12 +3,13 @@
 use frameline_tests::helm::{render, values};
 
 #[track_caller]
-fn refused(name: &str, set: &[&str], words: &[&str]) {
+pub(super) fn refused(name: &str, set: &[&str], words: &[&str]) -> String {
     let Err(error) = render(&[&values(name)], set) else { panic!("{set:?} was taken") };
     let text = error.to_string();
     for word in words {
         assert!(text.contains(word), "`{word}` is missing in: {text}");
     }
+    text
 }
 
 #[test]
@@ -49,6 +50,11 @@ fn keda_has_to_be_able_to_log_in() {
     let secured = ["config.kafka.security_protocol=sasl_ssl", "config.kafka.sasl.mechanism=PLAIN"];
     let scaled = [secured[0], secured[1], "stageDefaults.autoscaling.mode=keda"];
     refused("minimal", &scaled, &["mechanism is PLAIN", "no kafka.sasl.password_file"]);
+    // The file is there, and so the rest could be rendered.
+    let unsaid = ["config.kafka.sasl.mechanism=none"];
+    refused("confluent", &unsaid, &["security_protocol is sasl_ssl and config.kafka.sasl.mechanism is none"]);
+    let file = r"files.kafka\.sasl\.password_file.existingSecret=kafka,files.kafka\.sasl\.password_file.key=password";
+    refused("minimal", &[secured[0], scaled[2], file], &["config.kafka.sasl.mechanism is none"]);
 }
 
 #[test]
@@ -77,6 +83,51 @@ fn a_file_has_one_source() {
 }
 
 #[test]
+fn no_password_lies_in_a_config_map() {
+    for (key, url, file) in [
+        ("jobs.url", "postgres://frameline:hunter2@db:5432/frameline", "jobs.password_file"),
+        ("jobs.url", "postgres://frameline@db/frameline?password=hunter2", "jobs.password_file"),
+        ("vectors.url", "https://any:hunter2@qdrant:6334", "vectors.api_key_file"),
+        ("schemas.registry", "https://any:hunter2@registry:8081", "schemas.password_file"),
+    ] {
+        let words = [format!("config.{key} has a password in it"), format!("where {file} comes from")];
+        let told = refused("minimal", &[&format!("config.{key}={url}")], &[&words[0], &words[1]]);
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    for property in ["ssl.key.pem", "ssl.keystore.password", "sasl.oauthbearer.client.secret"] {
+        let set = format!("config.kafka.properties.{}=hunter2", property.replace('.', r"\."));
+        let told = refused("minimal", &[&set], &[property, "FRAMELINE__KAFKA__PROPERTIES", "Secret"]);
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn probes_arrive() {
+    for listen in ["127.0.0.1:8470", "[::1]:8470", "0.0.0.0:0"] {
+        let words = format!("config.service.listen is {listen}");
+        refused("minimal", &[&format!("config.service.listen={listen}")], &[&words, "0.0.0.0:8470"]);
+    }
+    refused("minimal", &["config.service.listen=null"], &["config.service.listen is 127.0.0.1:8470"]);
+}
+
+#[test]
+fn one_canary_flies() {
+    let words = ["stages.canary.replicas is 2", "set 1"];
+    refused("production", &["stages.canary.replicas=2"], &words);
+    // What is said for all is not said for it.
+    render(&[&values("production")], &["stageDefaults.replicas=2"]).unwrap();
+}
+
+#[test]
+fn replicas_stay_until_what_they_came_for_is_done() {
+    let words = ["stages.embed.autoscaling.drainSeconds is 901", "quietSeconds, which is 900"];
+    refused("production", &["stages.embed.autoscaling.drainSeconds=901"], &words);
+    refused("everything", &["stages.render.autoscaling.drainSeconds=601"], &["quietSeconds, which is 600"]);
+    // By age nothing is told of how long it takes.
+    render(&[&values("everything")], &["stages.index.autoscaling.drainSeconds=601"]).unwrap();
+}
+
+#[test]
 fn topics_of_strimzi_belong_to_a_kafka() {
     refused("minimal", &["topics.mode=strimzi"], &["topics.strimzi.cluster is empty"]);
 }
@@ -102,4 +153,19 @@ fn what_nobody_knows_is_refused_by_the_schema() {
     ] {
         refused("minimal", &[set], &["schema", place, said]);
     }
+}
+
+#[test]
+fn what_kubernetes_would_not_take_is_refused_by_the_schema() {
+    for set in [
+        "autoscaling.scaleDown.quietSeconds=3601",
+        "autoscaling.scaleDown.everySeconds=1801",
+        "autoscaling.scaleUp.everySeconds=1801",
+        "stageDefaults.env.PROXY.value=a,stageDefaults.env.PROXY.valueFrom.secretKeyRef.name=b",
+        "stageDefaults.dataSizeLimit=much",
+    ] {
+        refused("minimal", &[set], &["schema"]);
+    }
+    let most = ["autoscaling.scaleDown.quietSeconds=3600,autoscaling.scaleDown.everySeconds=1800"];
+    render(&[&values("minimal")], &most).unwrap();
 }

@@ -3,6 +3,7 @@
 mod configuration;
 mod contradictions;
 mod hooks;
+mod limits;
 mod readme;
 mod schema;
 mod snapshots;
