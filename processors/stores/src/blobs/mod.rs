@@ -294,7 +294,11 @@ impl Blobs {
     }
 
     fn read_error(&self, uri: &Uri, error: &object_store::Error) -> BlobsError {
-        if trouble::is_plainly_missing(error) {
+        let is_missing = match &*self.place {
+            Place::Folder(_) => matches!(error, object_store::Error::NotFound { .. }),
+            Place::Bucket(_) => trouble::is_plainly_missing(error),
+        };
+        if is_missing {
             return BlobsError::NotFound { uri: uri.to_string() };
         }
         self.unavailable(error)
