@@ -103,7 +103,13 @@ impl Workload {
             self.refuse_paused().await?;
             self.annotate(json!(stand.replicas.to_string())).await?;
         }
-        self.pause(json!("0")).await?;
+        if let Err(error) = self.pause(json!("0")).await {
+            if stand.before.is_none() {
+                // Nothing stands still yet. Where the mark stays, whoever tells of the failure finds it.
+                let _ = self.annotate(Value::Null).await;
+            }
+            return Err(error);
+        }
         self.scale(0).await
     }
 
@@ -114,11 +120,20 @@ impl Workload {
             let message = format!("{} is not held", self.place);
             return Err(Refusal::new(message, "there is nothing to put back to work").into());
         };
-        // As long as KEDA is paused at zero it would scale down again.
-        self.pause(Value::Null).await?;
+        // As long as KEDA is paused at zero it would scale down again. Where it never was, no right to it is needed.
+        if self.is_paused().await? {
+            self.pause(Value::Null).await?;
+        }
         self.scale(before).await?;
         self.annotate(Value::Null).await?;
         Ok(Stand { replicas: before, before: None })
+    }
+
+    /// Whether the ScaledObject is paused at some number of replicas.
+    pub(crate) async fn is_paused(&self) -> Result<bool> {
+        let Some(name) = &self.place.scaled_object else { return Ok(false) };
+        let scaled_object = asked(self.scaled_objects.get(name).await, "read the ScaledObject")?;
+        Ok(scaled_object.annotations().contains_key(PAUSED_AT))
     }
 
     /// A ScaledObject that somebody else has paused is not ours to let go.
