@@ -4,6 +4,7 @@
 //! refuses anything else, so nothing that happens in between can slip through. On Kubernetes the stage's Deployment is
 //! held still first, and let go after; the plan is made anew once nobody is at work.
 
+mod commands;
 mod held;
 mod report;
 mod target;
@@ -24,6 +25,8 @@ use crate::data::DataDir;
 use crate::error::Refusal;
 use crate::kubernetes::Workload;
 use crate::stages::Name;
+use commands::Commands;
+use held::Hold;
 use report::{LetGo, Report};
 use target::Target;
 
@@ -34,24 +37,27 @@ pub(super) async fn run(context: Context, rewind: Rewind) -> Result<()> {
     } else {
         None
     };
-    if let (Some(workload), true) = (&workload, rewind.target.resume) {
-        return let_go(&context, workload, rewind.execute).await;
+    if let (Some(workload), Some(stage), true) = (&workload, rewind.stage, rewind.target.resume) {
+        let commands = commands(&context, stage, &rewind, Some(workload));
+        return let_go(&context, &Hold { workload, stage, commands: &commands }, rewind.execute).await;
     }
     context.needs_data()?;
     let log = context.ports.operate().await?;
     let (log, target) = (log.as_ref(), Target::of(&rewind)?);
     let plan = Plan::make(log, &target, workload.as_ref()).await?;
-    if !rewind.execute || plan.steps.is_empty() {
+    // One that is there already, and still held, was put there by a rewind that did not come to its end.
+    if !rewind.execute || (plan.steps.is_empty() && !plan.report.is_held()) {
         return context.output.print(&plan.report);
     }
     let (stage, data) = (target.stage(), context.ports.data());
-    let kept = rewind.backup.unwrap_or_else(|| backup_file(data, stage));
+    let commands = commands(&context, stage, &rewind, workload.as_ref());
+    let kept = std::path::absolute(rewind.backup.unwrap_or_else(|| backup_file(data, stage)))?;
     let done = match &workload {
         None => {
             plan.refuse_members(data)?;
             keep(&kept, &plan.steps)?;
-            audited(log, &plan.report, plan.carry_out(log, data, &kept)).await?;
-            plan.report
+            audited(log, &plan.report, plan.carry_out(log, data, &kept, &commands)).await?;
+            plan.report.executed(&kept)
         }
         Some(workload) => {
             let work = async {
@@ -59,22 +65,33 @@ pub(super) async fn run(context: Context, rewind: Rewind) -> Result<()> {
                 let plan = Plan::make(log, &target, Some(workload)).await?;
                 if !plan.steps.is_empty() {
                     keep(&kept, &plan.steps)?;
-                    plan.carry_out(log, data, &kept).await?;
+                    plan.carry_out(log, data, &kept, &commands).await?;
                 }
-                Ok(plan.report)
+                Ok(plan.report.executed(&kept))
             };
-            let patience = rewind.cluster.within;
-            audited(log, &plan.report, held::still(workload, log, stage, patience, work)).await?
+            let hold = Hold { workload, stage, commands: &commands };
+            audited(log, &plan.report, hold.still(log, rewind.cluster.within, work)).await?
         }
     };
-    context.output.print(&done.executed(&kept))
+    context.output.print(&done)
+}
+
+/// What takes back what this rewind does.
+fn commands(context: &Context, stage: Name, rewind: &Rewind, workload: Option<&Workload>) -> Commands {
+    Commands::new(stage, context.common.config.as_deref(), &rewind.cluster, workload.map(Workload::place))
 }
 
 /// What was held by a rewind that did not come to its end.
-async fn let_go(context: &Context, workload: &Workload, is_executed: bool) -> Result<()> {
-    let before = workload.stand().await?;
-    let after = if is_executed { workload.let_go().await? } else { before };
-    context.output.print(&LetGo { place: workload.place().clone(), before, after, executed: is_executed })
+async fn let_go(context: &Context, hold: &Hold<'_>, is_executed: bool) -> Result<()> {
+    let (place, before) = (hold.workload.place().clone(), hold.workload.stand().await?);
+    let mut report = LetGo { place, before, after: before, executed: false };
+    if is_executed {
+        context.needs_data()?;
+        let log = context.ports.operate().await?;
+        report.after = audited(log.as_ref(), &report, hold.let_go()).await?;
+        report.executed = true;
+    }
+    context.output.print(&report)
 }
 
 /// What is to be done, from what the group is like now.
@@ -104,10 +121,10 @@ impl Plan {
     }
 
     /// Moves the group; where it was is in `kept` already.
-    async fn carry_out(&self, log: &dyn Operate, data: &DataDir, kept: &Path) -> Result<()> {
+    async fn carry_out(&self, log: &dyn Operate, data: &DataDir, kept: &Path, back: &Commands) -> Result<()> {
         let moves: Vec<Move> = self.steps.iter().map(Step::as_move).collect();
         let reset = log.reset(self.stage.as_str(), &moves).await;
-        reset.map_err(|error| refusal(error, self.stage, data, kept).into())
+        reset.map_err(|error| refusal(error, self.stage, data, kept, back).into())
     }
 }
 
@@ -147,11 +164,14 @@ fn at_work(stage: Name, members: &[GroupMember], data: &DataDir) -> Refusal {
     Refusal::new(format!("{stage} is at work, and nothing was moved: {}", who.join(", ")), help)
 }
 
-fn refusal(error: ResetError, stage: Name, data: &DataDir, kept: &Path) -> Refusal {
+fn refusal(error: ResetError, stage: Name, data: &DataDir, kept: &Path, back: &Commands) -> Refusal {
     if !matches!(error, ResetError::Unconfirmed { .. } | ResetError::Unread(_)) {
         // Nothing was moved, so there is nothing to undo. One that cannot be removed does no harm.
         let _ = fs::remove_file(kept);
     }
+    // Told in the message, for on Kubernetes the help is how to let go.
+    let file = kept.display().to_string();
+    let before = format!("where it was before is in {file}, and `{}` undoes what was moved", back.undo(&file));
     match error {
         ResetError::HasMembers { members, .. } => at_work(stage, &members, data),
         moved @ ResetError::Moved { .. } => Refusal::new(
@@ -159,15 +179,12 @@ fn refusal(error: ResetError, stage: Name, data: &DataDir, kept: &Path) -> Refus
             "run the same again for a new plan",
         ),
         unconfirmed @ ResetError::Unconfirmed { .. } => Refusal::new(
-            format!("not all of it is as it was written: {unconfirmed}"),
-            format!("look at `frameline lag {stage}`; where it was before is in {}", kept.display()),
+            format!("not all of it is as it was written: {unconfirmed}; {before}"),
+            format!("look at `frameline lag {stage}`"),
         ),
         unread @ ResetError::Unread(_) => Refusal::new(
-            format!("whether {stage} was moved is not known: {unread}"),
-            format!(
-                "look at `frameline lag {stage}` once the log answers; where it was before is in {}",
-                kept.display()
-            ),
+            format!("whether {stage} was moved is not known: {unread}; {before}"),
+            format!("look at `frameline lag {stage}` once the log answers"),
         ),
         ResetError::Log(error) => {
             Refusal::new("nothing was moved", "run the same again once the log answers").because(error)

@@ -98,11 +98,20 @@ impl Report {
         self.held = Some(Held { place: place.clone(), stand });
     }
 
+    /// Whether the Deployment is held already.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.stand.before.is_some())
+    }
+
+    /// Where it was before, once it was moved.
+    pub(super) fn backup(&self) -> Option<&str> {
+        self.backup.as_deref()
+    }
+
     /// It is done, where there was anything to do; the offsets from before are in this file.
     pub(super) fn executed(mut self, backup: &Path) -> Self {
         if !self.moves.is_empty() {
-            let absolute = std::path::absolute(backup).unwrap_or_else(|_| backup.to_owned());
-            self.backup = Some(absolute.display().to_string());
+            self.backup = Some(backup.display().to_string());
             self.executed = true;
         }
         self
@@ -141,7 +150,11 @@ impl Row {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.moves.is_empty() {
-            return write!(formatter, "{} is there already; nothing to move", self.stage);
+            write!(formatter, "{} is there already; nothing to move", self.stage)?;
+            let held = self.held.as_ref().and_then(|held| Some((held, held.stand.before?)));
+            return held.map_or(Ok(()), |(Held { place, stand }, before)| {
+                write!(formatter, "\n{}; with --execute it goes on with them", left(place, stand.replicas, before))
+            });
         }
         writeln!(formatter, "{}\n", self.summary())?;
         let mut table = Table::new(["partition", "from", "to", "records", "oldest"]);
@@ -170,8 +183,10 @@ impl fmt::Display for Report {
             writeln!(formatter, "fed again: {}", feeds.join(", "))?;
         }
         match &self.held {
-            Some(Held { place, stand }) if !self.executed => {
-                let replicas = stand.before.unwrap_or(stand.replicas);
+            Some(Held { place, stand: Stand { replicas, before: Some(before) } }) if !self.executed => {
+                writeln!(formatter, "{}; once it is done it goes on with them", left(place, *replicas, *before))?;
+            }
+            Some(Held { place, stand: Stand { replicas, .. } }) if !self.executed => {
                 let scaler = place
                     .scaled_object
                     .as_ref()
@@ -203,14 +218,17 @@ impl fmt::Display for LetGo {
         let Self { place, before, after, executed } = self;
         match (executed, before.before) {
             (true, _) => write!(formatter, "{place} goes on with {} replicas", after.replicas),
-            (false, Some(replicas)) => write!(
-                formatter,
-                "{place} is held at {} replicas, and had {replicas}; with --execute it goes on with them",
-                before.replicas
-            ),
+            (false, Some(replicas)) => {
+                write!(formatter, "{}; with --execute it goes on with them", left(place, before.replicas, replicas))
+            }
             (false, None) => write!(formatter, "{place} is not held; it has {} replicas", before.replicas),
         }
     }
+}
+
+/// What somebody has left held.
+fn left(place: &Place, replicas: i32, before: i32) -> String {
+    format!("{place} is held at {replicas} replicas, and had {before}")
 }
 
 fn ago(at_ms: i64) -> String {
@@ -282,6 +300,12 @@ mod tests {
 
     #[test]
     fn a_stage_that_is_there_already_is_not_moved() {
-        assert_eq!(Report::new(Name::Render, &[], vec![], &[]).to_string(), "render is there already; nothing to move");
+        let mut report = Report::new(Name::Render, &[], vec![], &[]);
+        assert_eq!(report.to_string(), "render is there already; nothing to move");
+        report.hold(&place(), Stand { replicas: 0, before: Some(3) });
+        let text = report.to_string();
+        assert!(text.ends_with("held at 0 replicas, and had 3; with --execute it goes on with them"), "{text}");
+        report.hold(&place(), Stand { replicas: 3, before: None });
+        assert_eq!(report.to_string(), "render is there already; nothing to move");
     }
 }
