@@ -1,12 +1,14 @@
 //! A stage is put back while its Deployment is held still, with the ScaledObject of it; and what a failure in between
 //! leaves.
 
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use frameline_tests::control_plane::User;
 use frameline_tests::helm::values;
 use frameline_tests::pods::Pods;
 use frameline_tests::release::Release;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::release::{plane, release};
@@ -56,9 +58,41 @@ impl Town {
 
     /// A rewind on Kubernetes, as this user.
     fn rewind(&self, user: User, arguments: &[&str]) -> Ended {
+        Ended::of(self.command(user, arguments).output().unwrap())
+    }
+
+    /// The same, to be started.
+    fn command(&self, user: User, arguments: &[&str]) -> Command {
         let about = ["--kubernetes", "--namespace", &self.release.namespace, "--json"];
         let mut command = self.site.command(&[&["rewind", "validate"], arguments, &about].concat());
-        Ended::of(command.env("KUBECONFIG", plane().kubeconfig(user)).output().unwrap())
+        command.env("KUBECONFIG", plane().kubeconfig(user));
+        command
+    }
+
+    /// The operator may do all that a rewind needs, but not write on the ScaledObject.
+    fn allow_all_but_pausing(&self) {
+        let roles = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}", self.release.namespace);
+        let deployments = ["deployments", "deployments/scale"];
+        let rules = json!([
+            {"apiGroups": ["apps"], "resources": deployments, "verbs": ["get", "list", "patch"]},
+            {"apiGroups": ["keda.sh"], "resources": ["scaledobjects"], "verbs": ["get", "list"]},
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        ]);
+        let metadata = json!({"name": "all-but-pausing"});
+        plane().post(&format!("{roles}/roles"), &json!({"metadata": metadata, "rules": rules})).unwrap();
+        let group = "rbac.authorization.k8s.io";
+        let role = json!({"apiGroup": group, "kind": "Role", "name": "all-but-pausing"});
+        let subjects = [json!({"apiGroup": group, "kind": "User", "name": "operator"})];
+        let binding = json!({"metadata": metadata, "roleRef": role, "subjects": subjects});
+        plane().post(&format!("{roles}/rolebindings"), &binding).unwrap();
+        let may_look = || self.rewind(User::Operator, &["--resume"]).status == Some(0);
+        until("the role holds", || may_look().then_some(()));
+    }
+
+    /// The Deployment says of itself that it is held, from so many replicas.
+    fn mark(&self, replicas: Value) {
+        let deployment = format!("/apis/apps/v1/namespaces/{}/deployments/{DEPLOYMENT}", self.release.namespace);
+        plane().patch(&deployment, &json!({"metadata": {"annotations": {HELD: replicas}}})).unwrap();
     }
 
     /// Replicas that are wanted, those from before that are written down, and at how many KEDA is paused.
@@ -165,6 +199,61 @@ fn a_failure_in_between_says_what_stands_still_and_how_to_go_on_and_back() {
     assert_eq!(answer(&town.rewind(User::Admin, &["--to-earliest", "--execute"]))["executed"], true);
     assert_eq!(town.stand(), free());
     town.site.settle();
+}
+
+#[test]
+fn one_that_ended_in_the_wait_or_after_the_move_goes_on_by_the_same_command() {
+    let town = Town::new("goes-on");
+    town.keep_a_pod();
+    let mut command = town.command(User::Admin, &["--to-earliest", "--execute"]);
+    let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("it is held", || (town.stand() == held()).then_some(()));
+    kill_process(Pid::from_raw(i32::try_from(waiting.id()).unwrap()).unwrap(), Signal::TERM).unwrap();
+    let ended = Ended::of(waiting.wait_with_output().unwrap());
+    assert_eq!(ended.status, Some(130), "{ended:?}");
+    let back = "--kubernetes --config";
+    for words in ["nothing was moved", "held at 0 replicas", "frameline-validate is paused", back, "--resume --execute"]
+    {
+        assert!(ended.err.contains(words), "`{words}` is missing in: {}", ended.err);
+    }
+    assert_eq!(town.stand(), held());
+
+    // As a rewind leaves it that moved the stage, and was killed before it let go.
+    town.let_the_pod_go();
+    town.until_members(0);
+    assert_eq!(town.site.ask(&["rewind", "validate", "--to-earliest", "--execute"])["executed"], true);
+    let plan = answer(&town.rewind(User::Admin, &["--to-earliest"]));
+    let left = (&plan["moves"], &plan["held"]["replicas"], &plan["held"]["before"]);
+    assert_eq!(left, (&json!([]), &0.into(), &REPLICAS.into()), "{plan}");
+    assert_eq!(town.stand(), held(), "a plan changes nothing");
+    let done = town.rewind(User::Admin, &["--to-earliest", "--execute"]);
+    assert!(done.err.contains("goes on with 2 replicas"), "{done:?}");
+    let done = answer(&done);
+    assert_eq!((&done["moves"], &done["held"]["before"]), (&json!([]), &Value::Null), "{done}");
+    assert_eq!(town.stand(), free());
+    town.until_members(2);
+    town.site.settle();
+}
+
+#[test]
+fn where_only_a_part_can_be_held_nothing_is_and_a_part_that_is_can_be_let_go() {
+    let town = Town::new("in-part");
+    town.allow_all_but_pausing();
+    let told = town.rewind(User::Operator, &["--to-earliest", "--execute"]);
+    refused(&told, &["does not let us write on the ScaledObject"]);
+    assert!(!told.err.contains("held at 0 replicas"), "{told:?}");
+    assert_eq!(town.stand(), free());
+
+    // As one leaves it that was killed after its first step.
+    town.mark(REPLICAS.to_string().into());
+    let told = town.rewind(User::Operator, &["--to-earliest", "--execute"]);
+    refused(&told, &["marked as held, and is to have 2 replicas all the same", "is not paused", "--resume --execute"]);
+    assert_eq!(answer(&town.rewind(User::Operator, &["--resume", "--execute"]))["after"]["replicas"], REPLICAS);
+    assert_eq!(town.stand(), free());
+    let audit = town.site.ask(&["audit"]);
+    let last = audit["records"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["outcome"], "done", "{audit}");
+    assert!(last["command"].as_array().unwrap().contains(&"--resume".into()), "{audit}");
 }
 
 #[test]
