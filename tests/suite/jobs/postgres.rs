@@ -7,7 +7,7 @@ use std::time::Duration;
 use frameline_runtime::secret::Secret;
 use frameline_schemas::{Outcome, Progress, Step};
 use frameline_stores::jobs::postgres::{PostgresSettings, TlsMode};
-use frameline_stores::jobs::{FileEntry, FilesAndJobs, Job, JobState, Offer, PostgresJobs, StoreError};
+use frameline_stores::jobs::{FileEntry, FilesAndJobs, Job, JobState, JobStore, Offer, PostgresJobs, StoreError};
 use frameline_tests::postgres::{PASSWORD, Postgres};
 use frameline_tests::proxy::{Proxy, Weather};
 use frameline_tests::tls::Certificates;
@@ -229,6 +229,73 @@ async fn a_deadlock_with_somebody_else_is_tried_again() {
     for entry in &entries {
         assert_eq!(job(&store, entry).await.stages["render"].done, 1);
     }
+}
+
+/// Who waits for a lock that is never given back is sent away by the server, so no connection is left waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_somebody_keeps_locked_uses_up_no_connection() {
+    let server = Postgres::shared();
+    let direct = Side::at(server).await.settings;
+    let name = database(&direct).to_owned();
+    let settings = PostgresSettings { connections: 2, timeout: Duration::from_secs(2), ..direct };
+    let store: Arc<dyn FilesAndJobs> = Arc::new(PostgresJobs::open(&settings).await.unwrap());
+    let entry = sent(decide(&store, content(b"/a.svg", "h")).await);
+    let lock = entry.file_id.as_u64_pair().0.cast_signed();
+    let script = format!("select pg_advisory_lock({lock}), pg_sleep(3600)");
+    let mut other = server.psql(&name, &script).unwrap().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let of_other = format!("from pg_stat_activity where query = '{script}'");
+    let held = format!(
+        "select count(*) from pg_locks where locktype = 'advisory' and granted and pid in (select pid {of_other})"
+    );
+    let wait = || (server.sql(&name, &held) == "1").then_some(());
+    tokio::task::block_in_place(|| crate::process::until("the other one has the lock", wait));
+    for _ in 0..4 {
+        unavailable(store.fold(&[ended(&entry, 20)]).await, &["keeps a file locked", "pg_locks"]);
+    }
+    assert_eq!(job(&store, &entry).await.state, JobState::Queued);
+    server.sql(&name, &format!("select pg_terminate_backend(pid) {of_other}"));
+    tokio::task::spawn_blocking(move || other.wait().unwrap()).await.unwrap();
+    store.fold(&[ended(&entry, 20)]).await.unwrap();
+    assert_eq!(job(&store, &entry).await.state, JobState::Done);
+}
+
+/// A machine that is gone closes no connection: of its fold the server hears nothing more, in the middle of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_locks_of_a_fold_that_fell_silent_are_given_back() {
+    let server = Postgres::shared();
+    let proxy = Proxy::start().unwrap();
+    proxy.lead_to(server.port());
+    let side = Side::at(server).await;
+    let name = database(&side.settings).to_owned();
+    let store: Arc<dyn FilesAndJobs> = side.store.clone();
+    let entry = sent(decide(&store, content(b"/a.svg", "h")).await);
+    let url = side.settings.url.replace(&server.port().to_string(), &proxy.port().to_string());
+    let settings = PostgresSettings { url, timeout: Duration::from_secs(12), ..side.settings.clone() };
+    let gone = PostgresJobs::open(&settings).await.unwrap();
+
+    let script = "begin; lock table facts in share row exclusive mode; select pg_sleep(3600)";
+    let mut other = server.psql(&name, script).unwrap().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let is_there = |what: &str| {
+        let wait = || (server.sql(&name, &format!("select count(*) > 0 from {what}")) == "t").then_some(());
+        tokio::task::block_in_place(|| crate::process::until(what, wait));
+    };
+    is_there("pg_locks where relation = 'facts'::regclass and mode = 'ShareRowExclusiveLock' and granted");
+    let progress = [told(&entry, "render", Step::Unit, Outcome::Failed)];
+    // It stays open to the end: what is closed would be heard of.
+    let folding = tokio::spawn({
+        let gone = gone.clone();
+        async move { gone.fold(&progress).await }
+    });
+    is_there("pg_locks where relation = 'facts'::regclass and mode = 'RowExclusiveLock' and not granted");
+    proxy.set(Weather::Stalled);
+    server.sql(&name, "select pg_terminate_backend(pid) from pg_stat_activity where query like 'begin; lock table%'");
+    tokio::task::spawn_blocking(move || other.wait().unwrap()).await.unwrap();
+    is_there("pg_stat_activity where datname = current_database() and state = 'idle in transaction'");
+
+    store.fold(&[ended(&entry, 20)]).await.unwrap();
+    assert_eq!(job(&store, &entry).await.state, JobState::Done);
+    unavailable(folding.await.unwrap(), &["jobs.timeout"]);
+    drop(gone);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 //!
 //! - A transaction that writes first takes a lock on each file that it is about, in one order: what it decides on is
 //!   what it writes over, and no two of ours ever wait for each other. Should it run into somebody else's locks, it is
-//!   done again.
+//!   done again. The server ends it where it takes longer than an answer may.
 //! - A connection that is lost, or an answer that does not come, is [`StoreError::Unavailable`]. What was committed and
 //!   not answered is done again by whoever asked, and again is harmless.
 //! - What happens to a job is told by `NOTIFY` in the transaction that brings it about. A process has one connection
@@ -17,6 +17,7 @@ mod settings;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
 use uuid::Uuid;
@@ -91,7 +92,7 @@ impl PostgresJobs {
     }
 
     async fn try_to_write<W: Work>(&self, work: &W, locks: &[i64]) -> sqlx::Result<W::Done> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(AssertSqlSafe(begin(self.settings.timeout))).await?;
         lock(&mut transaction, locks).await?;
         let done = work.run(&mut *transaction).await?;
         transaction.commit().await?;
@@ -140,6 +141,20 @@ impl Database for PostgresJobs {
     }
 }
 
+/// Begins a transaction that the server itself ends when it takes too long. A client that vanishes without a word is
+/// missed only by TCP's keepalive, after two hours, and its locks would be held until then; one that has given up waiting
+/// would leave a connection that waits on. It is said anew for each transaction, in the message that begins it: PgBouncer
+/// refuses a connection that asks for it at its start, and migrations may take as long as they take.
+fn begin(timeout: Duration) -> String {
+    let longest_ms = timeout.as_millis().clamp(2, 1 << 30);
+    // Whoever waits for a lock hears of it before the answer as a whole is late.
+    let lock_ms = longest_ms / 2;
+    format!(
+        "begin; set local lock_timeout = {lock_ms}; set local statement_timeout = {longest_ms}; \
+         set local idle_in_transaction_session_timeout = {longest_ms}"
+    )
+}
+
 /// The locks of files, each once, in the order in which everybody takes them. An id is a hash, and so is its beginning:
 /// two files that share a lock now and then do no harm.
 fn locks_of(files: Vec<Uuid>) -> Vec<i64> {
@@ -168,5 +183,12 @@ mod tests {
         let [a, b] = [Uuid::from_u128(1 << 64), Uuid::from_u128(2 << 64)];
         assert_eq!(locks_of(vec![b, a, b]), [1, 2]);
         assert_eq!(locks_of(vec![a, b]), [1, 2]);
+    }
+
+    #[test]
+    fn no_limit_of_a_transaction_is_0_which_would_be_none_nor_more_than_the_server_takes() {
+        assert!(begin(Duration::from_millis(1)).contains("lock_timeout = 1;"));
+        assert!(begin(Duration::MAX).contains("statement_timeout = 1073741824;"));
+        assert!(begin(Duration::from_secs(30)).ends_with("idle_in_transaction_session_timeout = 30000"));
     }
 }
