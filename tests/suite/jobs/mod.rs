@@ -71,7 +71,7 @@ contract! {
     retention {
         jobs_that_ended_long_ago_are_removed_with_their_facts_and_files_stay
         a_failed_job_of_the_newest_revision_stays_for_the_next_offer
-        something_told_meanwhile_keeps_a_job
+        a_job_ended_when_the_last_was_told_of_it
     }
     sharing {
         several_handles_number_the_revisions_of_one_file_without_a_gap

@@ -44,7 +44,7 @@ pub(super) async fn a_failed_job_of_the_newest_revision_stays_for_the_next_offer
     assert_eq!(job(&store, &second).await.state, JobState::Queued);
 }
 
-pub(super) async fn something_told_meanwhile_keeps_a_job(side: &impl Side) {
+pub(super) async fn a_job_ended_when_the_last_was_told_of_it(side: &impl Side) {
     let store = side.store();
     let entry = sent(decide(&store, content(b"/a.svg", "h1")).await);
     store.fold(&[ended(&entry, 20)]).await.unwrap();

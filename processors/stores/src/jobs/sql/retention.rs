@@ -53,3 +53,59 @@ impl Work for Removal {
         Ok(removed.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use frameline_schemas::{File, Outcome, Progress, Step};
+
+    use super::super::Database as _;
+    use super::*;
+    use crate::jobs::{Catalogue as _, Decision, FileContent, JobStore as _, Offer, Offered, SqliteJobs};
+
+    fn ended(file: &File, at_ms: i64) -> Progress {
+        Progress {
+            head: file.head.clone(),
+            stage: "index".to_owned(),
+            step: Step::End,
+            unit_id: None,
+            outcome: Outcome::Done,
+            reason_code: None,
+            reason: None,
+            frames: None,
+            passages: None,
+            at: at_ms,
+            redrives: 0,
+            redriven: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn something_told_between_the_look_and_the_removal_keeps_a_job() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap();
+        let offer = |path: &[u8]| Offer {
+            tenant: "default".to_owned(),
+            path: path.to_vec(),
+            name: String::new(),
+            size_bytes: 5,
+            modified_at_ms: 7,
+            discovered_at_ms: 9,
+            what: Offered::Content(FileContent { uri: "blob:files/h".to_owned(), hash: "h".to_owned() }),
+        };
+        let decided = store.offer(&[offer(b"/a.svg"), offer(b"/b.svg")]).await.unwrap();
+        let files: Vec<File> = decided
+            .into_iter()
+            .map(|decision| match decision {
+                Decision::Send(entry) => entry.record(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        store.fold(&[ended(&files[0], 20), ended(&files[1], 20)]).await.unwrap();
+        let found = candidates(&mut *store.connection().await.unwrap(), 21, 100).await.unwrap();
+        assert_eq!(found.len(), 2);
+        store.fold(&[ended(&files[0], 1_000)]).await.unwrap();
+        assert_eq!(store.write(&Removal { candidates: found, before_ms: 21 }).await.unwrap(), 1);
+        let left = store.jobs(10).await.unwrap();
+        assert_eq!(left.iter().map(|job| job.updated_at_ms).collect::<Vec<_>>(), [1_000]);
+    }
+}
