@@ -91,6 +91,10 @@ pub(super) fn check(name: &str, value: &Value, source: &Source, defaults: &Flat)
     let unit = keys::find(name).map_or("", |key| key.unit);
     let message = match keys::find(name) {
         Some(key) if key.is_secret => format!("{name} cannot be what it is set to ({source}): it has to be a text"),
+        // One of its values may be a password, and what is wrong with it would quote it.
+        _ if matches!(defaults.get(name), Some(Value::Table(_))) => {
+            format!("{name} cannot be what it is set to ({source}): it has to be a table of texts, each in quotes")
+        }
         _ => format!("{name} cannot be {value} ({source}): {}", error.message()),
     };
     bail!(Refusal::new(message, format!("its unit is {unit}, its default {default}")))

@@ -176,6 +176,22 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_may_hold_a_secret_is_refused_without_being_shown() {
+        let properties = "FRAMELINE__KAFKA__PROPERTIES";
+        for (toml, variable) in [
+            ("[kafka.properties]\n\"sasl.oauthbearer.client.secret\" = \"hunter2\"\n\"socket.nagle\" = true\n", None),
+            ("[kafka.properties]\n\"sasl.password\" = 4711\n", None),
+            ("", Some("{ \"sasl.password\" = \"hunter2\", \"socket.nagle\" = true }")),
+            ("", Some("sasl.password=hunter2")),
+        ] {
+            let environment: Vec<_> = variable.map(|text| (properties, text)).into_iter().collect();
+            let text = refusal(toml, &environment);
+            assert!(text.contains("kafka.properties") && text.contains("in quotes"), "{text}");
+            assert!(!text.contains("hunter2") && !text.contains("4711"), "{text}");
+        }
+    }
+
+    #[test]
     fn a_file_that_is_no_toml_is_refused_with_its_line() {
         let text = refusal("[log\n", &[]);
         assert!(text.contains("frameline.toml") && text.contains("line 1"), "{text}");
