@@ -49,6 +49,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
         of_stage(name, settings, log.session_timeout, &mut found);
     }
     found.extend(of_retries(config));
+    found.extend(of_attempts(config));
     found.extend(Name::ALL.into_iter().filter_map(|name| of_memory(config, name)));
     match Catalogue::shipped() {
         Ok(topics) => found.extend(Name::ALL.into_iter().flat_map(|name| of_topics(config, name, &topics))),
@@ -77,6 +78,36 @@ fn of_retries(config: &Config) -> Option<String> {
             duration::format(promised)
         )
     })
+}
+
+/// One attempt that takes as long as it may is still to be in time. What lies in the data directory has no limit.
+fn of_attempts(config: &Config) -> Vec<String> {
+    let (blobs, vectors) = (&config.blobs, &config.vectors);
+    let in_bucket = if blobs.is_embedded() {
+        Duration::ZERO
+    } else {
+        blobs.timeout.saturating_mul(blobs.retries.saturating_add(1))
+    };
+    let in_qdrant = if vectors.is_embedded() { Duration::ZERO } else { vectors.timeout };
+    let one = |key: &str, value| format!("{key}, which is {}", duration::format(value));
+    let of_blobs = format!("{}, and blobs.retries, which is {}", one("blobs.timeout", blobs.timeout), blobs.retries);
+    let promised = config.service.searchable_within;
+    [
+        (config.identify.file_wall, one("identify.file_wall", config.identify.file_wall)),
+        (config.render.frame_wall, one("render.frame_wall", config.render.frame_wall)),
+        (in_bucket, of_blobs),
+        (in_qdrant, one("vectors.timeout", vectors.timeout)),
+    ]
+    .into_iter()
+    .filter(|(longest, _)| *longest >= promised)
+    .map(|(longest, keys)| {
+        format!(
+            "one attempt may take {} by {keys}, and must be shorter than service.searchable_within, which is {}",
+            in_seconds(longest),
+            duration::format(promised)
+        )
+    })
+    .collect()
 }
 
 fn in_seconds(span: Duration) -> String {

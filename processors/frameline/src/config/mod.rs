@@ -232,6 +232,19 @@ mod tests {
                     "70000000",
                 ],
             ),
+            (
+                "[identify]\nfile_wall = \"30m\"\n",
+                ["one attempt", "identify.file_wall, which is 30m", "service.searchable_within", "30m"],
+            ),
+            (
+                "[blobs]\nurl = \"s3://b\"\ntimeout = \"10m\"\nretries = 2\n",
+                [
+                    "may take 30m by blobs.timeout",
+                    "blobs.timeout, which is 10m",
+                    "blobs.retries, which is 2",
+                    "searchable_within",
+                ],
+            ),
             ("[log]\nkind = \"kafka\"\n", ["log.kind", "kafka", "kafka.bootstrap_servers", "empty"]),
         ] {
             let text = refusal(toml, &[]);
