@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use kube::config::KubeConfigOptions;
 use kube::{Client, Config, ResourceExt as _};
+use rustix::system::uname;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -83,8 +84,12 @@ impl Workload {
         stand_of(&deployment)
     }
 
-    /// Pods of it that have not ended.
+    /// How many pods of it have not ended.
     pub(crate) async fn pods(&self) -> Result<usize> {
+        Ok(self.pod_names().await?.len())
+    }
+
+    async fn pod_names(&self) -> Result<Vec<String>> {
         let deployment = asked(self.deployments.get(&self.place.deployment).await, "read the Deployment")?;
         let selector = deployment.spec.and_then(|spec| spec.selector.match_labels).unwrap_or_default();
         let labels: Vec<String> = selector.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -93,11 +98,13 @@ impl Workload {
             let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
             matches!(phase, Some("Succeeded" | "Failed"))
         };
-        Ok(asked(pods, "list the pods")?.iter().filter(|pod| !has_ended(pod)).count())
+        let pods = asked(pods, "list the pods")?;
+        Ok(pods.iter().filter(|pod| !has_ended(pod)).map(|pod| pod.name_any()).collect())
     }
 
     /// Has it scaled to zero, and nobody scale it up again. One that is held already stays so.
     pub(crate) async fn hold(&self) -> Result<()> {
+        self.refuse_own_pod().await?;
         let stand = self.stand().await?;
         if stand.before.is_none() {
             self.refuse_paused().await?;
@@ -134,6 +141,16 @@ impl Workload {
         let Some(name) = &self.place.scaled_object else { return Ok(false) };
         let scaled_object = asked(self.scaled_objects.get(name).await, "read the ScaledObject")?;
         Ok(scaled_object.annotations().contains_key(PAUSED_AT))
+    }
+
+    /// Whoever runs in a pod of it would be ended by it.
+    async fn refuse_own_pod(&self) -> Result<()> {
+        let own = uname().nodename().to_string_lossy().into_owned();
+        if !self.pod_names().await?.contains(&own) {
+            return Ok(());
+        }
+        let message = format!("this is {own}, a pod of {}, which has to end for it", self.place);
+        Err(Refusal::new(message, "run it in the pod of another stage").into())
     }
 
     /// A ScaledObject that somebody else has paused is not ours to let go.

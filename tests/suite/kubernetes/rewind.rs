@@ -69,22 +69,32 @@ impl Town {
         command
     }
 
+    fn roles(&self) -> String {
+        format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}", self.release.namespace)
+    }
+
     /// The operator may do all that a rewind needs, but not write on the ScaledObject.
     fn allow_all_but_pausing(&self) {
-        let roles = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}", self.release.namespace);
         let deployments = ["deployments", "deployments/scale"];
         let rules = json!([
             {"apiGroups": ["apps"], "resources": deployments, "verbs": ["get", "list", "patch"]},
             {"apiGroups": ["keda.sh"], "resources": ["scaledobjects"], "verbs": ["get", "list"]},
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
         ]);
-        let metadata = json!({"name": "all-but-pausing"});
-        plane().post(&format!("{roles}/roles"), &json!({"metadata": metadata, "rules": rules})).unwrap();
+        let role = json!({"metadata": {"name": "all-but-pausing"}, "rules": rules});
+        plane().post(&format!("{}/roles", self.roles()), &role).unwrap();
+        self.allow("all-but-pausing");
+    }
+
+    /// The operator may do what this role says.
+    fn allow(&self, role: &str) {
         let group = "rbac.authorization.k8s.io";
-        let role = json!({"apiGroup": group, "kind": "Role", "name": "all-but-pausing"});
-        let subjects = [json!({"apiGroup": group, "kind": "User", "name": "operator"})];
-        let binding = json!({"metadata": metadata, "roleRef": role, "subjects": subjects});
-        plane().post(&format!("{roles}/rolebindings"), &binding).unwrap();
+        let binding = json!({
+            "metadata": {"name": format!("operator-{role}")},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": role},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": "operator"}],
+        });
+        plane().post(&format!("{}/rolebindings", self.roles()), &binding).unwrap();
         let may_look = || self.rewind(User::Operator, &["--resume"]).status == Some(0);
         until("the role holds", || may_look().then_some(()));
     }
@@ -271,6 +281,11 @@ fn what_somebody_else_has_paused_and_what_is_not_allowed_is_left_alone() {
     refused(&told, &["somebody has paused the ScaledObject", "kubectl"]);
     assert_eq!(town.stand(), (REPLICAS.into(), Value::Null, "1".into()));
     plane().patch(&scaled, &paused(Value::Null)).unwrap();
+
+    // The role that the chart gives to its own pods is enough.
+    town.allow("frameline-rewind");
+    assert_eq!(answer(&town.rewind(User::Operator, &["--to-earliest", "--execute"]))["executed"], true);
+    assert_eq!(town.stand(), free());
     let elsewhere = ["rewind", "embed", "--to-earliest", "--kubernetes", "--namespace", "nowhere"];
     let mut command = town.site.command(&elsewhere);
     let told = Ended::of(command.env("KUBECONFIG", plane().kubeconfig(User::Admin)).output().unwrap());
