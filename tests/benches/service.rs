@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context, ensure};
+use frameline_tests::product::bare;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -60,11 +61,8 @@ impl Drop for Service {
 
 /// A command of the product, with nothing of the configuration around it.
 pub(crate) fn command(data: &Path, name: &str) -> anyhow::Result<Command> {
-    let mut command = Command::new(binary()?);
-    for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"FRAMELINE")) {
-        command.env_remove(name);
-    }
-    command.arg(name).arg("--data").arg(data).env("FRAMELINE_LOG", "warn").stdin(Stdio::null());
+    let mut command = bare(Path::new(&binary()?));
+    command.arg(name).arg("--data").arg(data).env("FRAMELINE_LOG", "warn");
     Ok(command)
 }
 

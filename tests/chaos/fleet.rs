@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use frameline_runtime::gate::Gate;
+use frameline_tests::product::bare;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 use serde_json::Value;
@@ -63,12 +64,9 @@ impl Name {
 impl Launch {
     /// A command of the product, with nothing of the configuration around the harness.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"FRAMELINE")) {
-            command.env_remove(name);
-        }
+        let mut command = bare(&self.program);
         command.args(arguments).arg("--json").arg("--config").arg(&self.config).arg("--data").arg(&self.data);
-        command.env("RUST_LIB_BACKTRACE", "0").stdin(Stdio::null());
+        command.env("RUST_LIB_BACKTRACE", "0");
         command
     }
 

@@ -26,7 +26,6 @@ pub struct Config {
     pub env: Vec<String>,
     /// The program and what is always behind it.
     pub entrypoint: Vec<String>,
-    /// `PORT/tcp` each, by an empty object.
     /// What tells whether it is well.
     pub healthcheck: Healthcheck,
 }

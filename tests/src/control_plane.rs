@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -14,6 +14,7 @@ use reqwest::Method;
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
+use crate::commands::output;
 use crate::golang::{Module, Program};
 use crate::server::{Folder, Process, free_port};
 use crate::tls::Certificates;
@@ -192,12 +193,9 @@ impl ControlPlane {
 
     fn start_api_server(&mut self, programs: &Path, etcd: &str) -> Result<()> {
         let key = self.folder.join("service-accounts.pem");
-        let made = Command::new("openssl")
-            .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out"])
-            .arg(&key)
-            .stderr(Stdio::null())
-            .status();
-        ensure!(made.context("on Debian: apt-get install openssl")?.success(), "openssl made no key");
+        let mut openssl = Command::new("openssl");
+        openssl.args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out"]).arg(&key);
+        output(&mut openssl).context("openssl made no key; on Debian: apt-get install openssl")?;
         fs::write(self.folder.join("tokens.csv"), TOKENS)?;
         let port = self.url.rsplit(':').next().context("it was written with a port")?;
         let mut command = Command::new(programs.join("kube-apiserver"));

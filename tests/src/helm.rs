@@ -42,7 +42,20 @@ pub fn helm(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
 /// # Errors
 /// Where Helm refuses it, with what it says.
 pub fn render(values: &[&Path], set: &[&str]) -> Result<String> {
+    template(&[], values, set)
+}
+
+/// The same for a release that is there already.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_upgrade(values: &[&Path]) -> Result<String> {
+    template(&["--is-upgrade"], values, &[])
+}
+
+fn template(more: &[&str], values: &[&Path], set: &[&str]) -> Result<String> {
     let mut arguments = vec!["template".into(), "frameline".into(), chart().into_os_string()];
+    arguments.extend(more.iter().map(OsString::from));
     // Helm asks no cluster here, and built from source it knows no version.
     arguments.extend(["--namespace", NAMESPACE, "--kube-version", VERSIONS[0]].map(OsString::from));
     arguments.extend(values.iter().flat_map(|file| ["--values".into(), file.into()]));

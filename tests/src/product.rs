@@ -117,7 +117,7 @@ pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Comma
 }
 
 /// This program without input, and without the configuration around it.
-pub(crate) fn bare(program: &Path) -> Command {
+pub fn bare(program: &Path) -> Command {
     let mut command = Command::new(program);
     let is_configuration =
         |name: &OsStr| [b"FRAMELINE".as_slice(), b"AWS_"].iter().any(|of| name.as_encoded_bytes().starts_with(of));

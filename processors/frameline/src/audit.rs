@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::host;
+
 /// What was done, or is about to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
@@ -114,5 +116,5 @@ fn who() -> String {
     let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let user = named("SUDO_USER").or_else(|| named("USER")).or_else(|| named("LOGNAME"));
     let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-    format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy())
+    format!("{user}@{}", host::name())
 }

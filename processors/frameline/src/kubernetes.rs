@@ -9,12 +9,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use kube::config::KubeConfigOptions;
 use kube::{Client, Config, ResourceExt as _};
-use rustix::system::uname;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::Cluster;
 use crate::error::Refusal;
+use crate::host;
 use crate::stages::Name;
 
 /// On a Deployment that is held: how many replicas it had.
@@ -145,7 +145,7 @@ impl Workload {
 
     /// Whoever runs in a pod of it would be ended by it.
     async fn refuse_own_pod(&self) -> Result<()> {
-        let own = uname().nodename().to_string_lossy().into_owned();
+        let own = host::name();
         if !self.pod_names().await?.contains(&own) {
             return Ok(());
         }

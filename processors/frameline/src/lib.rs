@@ -12,6 +12,7 @@ mod config;
 mod data;
 mod error;
 mod footprint;
+mod host;
 mod http;
 mod kubernetes;
 mod memory;

@@ -102,6 +102,12 @@ pub(crate) fn excerpt(text: &str, limit: usize) -> String {
     }
 }
 
+/// As a shell takes it for one word.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = word.chars().all(|character| character.is_ascii_alphanumeric() || "/._-+=:@%,".contains(character));
+    if is_plain && !word.is_empty() { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 /// A count with its noun: `1 file`, `3 files`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }

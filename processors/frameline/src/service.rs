@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::{Config, LogKind};
 use crate::data::Claim;
 use crate::error::Refusal;
+use crate::host;
 use crate::http::{self, Probes};
 use crate::ports::Ports;
 use crate::stages::Name;
@@ -208,7 +209,7 @@ fn instance(config: &Config, named: Option<&str>) -> Result<String> {
     if config.log.kind == LogKind::Embedded {
         return Ok("local".to_owned());
     }
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host::name();
     if host.is_empty() {
         return Err(Refusal::new("this machine has no name", "name this process: --instance NAME").into());
     }

@@ -1,9 +1,6 @@
 //! What is done around the stages of a version: by hooks before them, by a job beside them, by `helm test`.
 
-use std::path::Path;
-
-use frameline_tests::helm::{NAMESPACE, chart, document, documents, helm, values};
-use frameline_tests::kubernetes::VERSIONS;
+use frameline_tests::helm::{document, documents, render_upgrade, values};
 use serde_json::{Value, json};
 
 use super::{FILES, rendered};
@@ -12,17 +9,7 @@ const HOOK: &str = "helm.sh/hook";
 
 /// What the chart makes of it where the release is there already.
 fn upgraded(name: &str) -> Vec<Value> {
-    let (chart, values) = (chart(), values(name));
-    let path = |path: &Path| path.to_str().unwrap().to_owned();
-    let output = helm(
-        [
-            &["template", "frameline", &path(&chart), "--is-upgrade", "--namespace", NAMESPACE][..],
-            &["--kube-version", VERSIONS[0], "--values", &path(&values)],
-        ]
-        .concat(),
-    );
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    documents(&String::from_utf8(output.stdout).unwrap()).unwrap()
+    documents(&render_upgrade(&[&values(name)]).unwrap()).unwrap()
 }
 
 fn annotation<'a>(document: &'a Value, name: &str) -> &'a str {

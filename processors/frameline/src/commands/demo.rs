@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{Context, add, search};
 use crate::cli;
 use crate::error::Refusal;
-use crate::output::{count, one_line};
+use crate::output::{count, one_line, quoted};
 use crate::progress::StageLines;
 use crate::service::{Order, Service, stop_on_signals};
 use crate::stages::Name;
@@ -128,12 +128,6 @@ impl Serving {
             search: format!("{program} search 'what you look for' --data {data}"),
         }
     }
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let is_plain = word.chars().all(|character| character.is_ascii_alphanumeric() || "/._-+=:@%,".contains(character));
-    if is_plain && !word.is_empty() { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 impl fmt::Display for Event {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::otlp;
 use crate::config::Telemetry;
+use crate::host;
 
 /// Spans of a request, at most.
 const BUNDLE: usize = 512;
@@ -52,7 +53,7 @@ impl Exporter {
         let sender = Sender {
             client,
             url: format!("{}/v1/traces", settings.otlp_endpoint.trim_end_matches('/')),
-            instance: format!("{}-{}", rustix::system::uname().nodename().to_string_lossy(), std::process::id()),
+            instance: format!("{}-{}", host::name(), std::process::id()),
             stop: stop.clone(),
             trouble: Seldom::default(),
         };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cli::Cluster;
 use crate::kubernetes::Place;
+use crate::output::quoted;
 use crate::stages::Name;
 
 /// The commands that take back what a rewind has done.
@@ -40,15 +41,6 @@ impl Commands {
     pub(super) fn undo(&self, backup: &str) -> String {
         format!("frameline rewind {}{} --undo {} --execute", self.stage, self.flags, quoted(backup))
     }
-}
-
-/// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@".contains(letter);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
